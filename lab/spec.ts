@@ -1,0 +1,61 @@
+/**
+ * What the lab is asked to be: the operator's nodes, bridges and storages, taken from their stack configuration by the
+ * command line, plus the few things that only a lab has. The lab daemon reads it as JSON and knows nothing else of the stacks.
+ */
+import { z } from "zod";
+
+/** One bridge in the lab's network namespace. */
+const labBridgeSchema = z.strictObject({
+  name: z.string().regex(/^[a-z][a-z0-9]{1,14}$/),
+  /** Addresses with prefix that the lab host carries on it (node, gateway); none: an isolated bridge. */
+  addresses: z.array(z.string()),
+});
+
+/** One storage. `dir` keeps archives and images, `images` disks like LVM-thin: names without a file extension. */
+const labStorageSchema = z.strictObject({
+  id: z.string(),
+  kind: z.enum(["dir", "lvmthin"]),
+  /** PVE content types: images, import, iso, backup, snippets. */
+  content: z.array(z.string()),
+  totalBytes: z.number().int().positive(),
+  /** Path that PVE would report; mapped below the lab's own folder. Only for `dir`. */
+  path: z.string().optional(),
+  /** False: the stack declares it (POST /storage), the lab only allows it. */
+  predefined: z.boolean(),
+});
+
+/** A file that the emulated node can download (`download-url`); everything else is unreachable. */
+const labDownloadSchema = z.strictObject({ url: z.string(), file: z.string() });
+
+export const labSpecSchema = z.strictObject({
+  /** Identity of this lab: network namespace `homelab-<id>`, and the marker of every process. */
+  id: z.string().regex(/^[a-z0-9]{1,20}$/),
+  /** Absolute folder of everything that the lab writes; removed by `lab down`. */
+  dir: z.string(),
+  node: z.strictObject({
+    name: z.string(),
+    /** Address on which the API listens (one of the bridges' addresses), port 8006. */
+    address: z.ipv4(),
+    memoryBytes: z.number().int().positive(),
+    cores: z.number().int().positive(),
+  }),
+  bridges: z.array(labBridgeSchema),
+  storages: z.array(labStorageSchema),
+  downloads: z.array(labDownloadSchema),
+  /** API tokens, `user@realm!name=uuid`. Secret. */
+  apiTokens: z.array(z.string()),
+  cloudflare: z.strictObject({
+    /** Secret. */
+    apiToken: z.string(),
+    zones: z.array(z.strictObject({ id: z.string(), name: z.string() })),
+    port: z.number().int(),
+  }),
+  registry: z.strictObject({
+    /** Folder with the OCI layout that the image builder made. */
+    root: z.string(),
+    /** Repository and tag to manifest digest. */
+    tags: z.record(z.string(), z.string()),
+    port: z.number().int(),
+  }),
+});
+export type LabSpec = z.infer<typeof labSpecSchema>;

@@ -1,0 +1,127 @@
+/** Inputs and outputs of the checks, which all run through the guest agent. */
+import { z } from "zod";
+import { runRefSchema } from "./run";
+import { stepStatusSchema, type StepStatus } from "./restore";
+
+/** The container is healthy (or, without a health check, running) and does not restart during the window. */
+export const containerCheckSchema = z.strictObject({
+  kind: z.literal("container"),
+  name: z.string(),
+  container: z.string(),
+  /** Whether Docker's health status must become `healthy`; else the container must be running. */
+  hasHealthCheck: z.boolean(),
+});
+
+/** HTTPS GET inside the guest through the restored proxy, with name and chain verified. */
+export const httpCheckSchema = z.strictObject({
+  kind: z.literal("http"),
+  name: z.string(),
+  /** Full host name; resolved to the guest's loopback address by curl's `--resolve`. */
+  hostName: z.string(),
+  path: z.string().startsWith("/"),
+  expectStatus: z.number().int(),
+  expectBodyIncludes: z.string().optional(),
+  /** PEM of the root that prod recorded. Absent: the chain cannot be verified, the check is `skipped`. */
+  rootCertificatePem: z.string().optional(),
+});
+
+/** One value from a PostgreSQL container, compared. */
+export const sqlCheckSchema = z.strictObject({
+  kind: z.literal("sql"),
+  name: z.string(),
+  container: z.string(),
+  database: z.string(),
+  user: z.string(),
+  query: z.string(),
+  expect: z.union([z.strictObject({ atLeast: z.number() }), z.strictObject({ equals: z.string() })]),
+});
+
+export const checkSpecSchema = z.discriminatedUnion("kind", [containerCheckSchema, httpCheckSchema, sqlCheckSchema]);
+export type CheckSpec = z.infer<typeof checkSpecSchema>;
+
+/**
+ * Inputs of `homelab:drill:ServiceCheck`: all checks of one service. Services are checked side by side.
+ * A failed check is recorded and the resource finishes.
+ */
+export const serviceCheckInputsSchema = z.strictObject({
+  run: runRefSchema,
+  service: z.string().min(1),
+  /** Status of the guest's boot; anything but `passed` makes every check `skipped`. */
+  bootStatus: stepStatusSchema,
+  checks: z.array(checkSpecSchema).min(1),
+  /** A mandatory check that is skipped fails the drill. */
+  mandatory: z.boolean(),
+  /** Each check is tried until it passes or this time is over. */
+  timeoutSeconds: z.number().positive(),
+});
+export type ServiceCheckInputs = z.infer<typeof serviceCheckInputsSchema>;
+
+/** Result of one check, as it also stands in journal and evidence. Contains no secrets and no row data but the compared value. */
+export interface CheckResult {
+  service: string;
+  name: string;
+  kind: CheckSpec["kind"] | "recovery-point";
+  status: StepStatus;
+  mandatory: boolean;
+  /** What was seen; for a failure also what was expected. */
+  detail: string;
+  startedAt: string;
+  endedAt: string;
+}
+
+/** Outputs of `ServiceCheck`. */
+export interface ServiceCheckOutputs extends ServiceCheckInputs {
+  status: StepStatus;
+  results: CheckResult[];
+}
+
+/** Inputs of `homelab:drill:RecoveryPoint`: reads the canary and measures the RPO. */
+export const recoveryPointInputsSchema = z.strictObject({
+  run: runRefSchema,
+  bootStatus: stepStatusSchema,
+  /** Boot id of the restored guest; its own new canary rows never count. */
+  bootId: z.string(),
+  /** Seconds since the epoch: the archive's `ctime`. */
+  archiveTime: z.number().int().positive(),
+  /** ISO 8601: start of the drill, or the stated time of the outage. */
+  reference: z.string(),
+  container: z.string(),
+  database: z.string(),
+  user: z.string(),
+  table: z.string().regex(/^[a-z_][a-z0-9_]*$/),
+  intervalSeconds: z.number().positive(),
+  /** How far a canary stamp may lie after the archive's `ctime` and still count (clock skew, freeze). */
+  skewSeconds: z.number().nonnegative(),
+  timeoutSeconds: z.number().positive(),
+});
+export type RecoveryPointInputs = z.infer<typeof recoveryPointInputsSchema>;
+
+/** Outputs of `RecoveryPoint`. */
+export interface RecoveryPointOutputs extends RecoveryPointInputs {
+  status: StepStatus;
+  detail: string;
+  /** ISO 8601 of the newest row that counts; empty if none. */
+  recoveryPoint: string;
+  /** RPO in seconds; -1 if it could not be measured. */
+  rpoSeconds: number;
+}
+
+/** Inputs of `homelab:drill:Verdict`: depends on everything else, closes the journal, writes the evidence, throws if not passed. */
+export const verdictInputsSchema = z.strictObject({
+  run: runRefSchema,
+  /** Names of the services whose checks must stand in the journal; a missing one fails the verdict. */
+  expectedServices: z.array(z.string()),
+  expectRecoveryPoint: z.boolean(),
+});
+export type VerdictInputs = z.infer<typeof verdictInputsSchema>;
+
+/** Outputs of `Verdict`. */
+export interface VerdictOutputs extends VerdictInputs {
+  verdict: "passed" | "failed" | "aborted";
+  rtoSeconds: number;
+  rpoSeconds: number;
+  /** Absolute path of `drill.json`. */
+  evidenceFile: string;
+  /** Absolute path of `report.md`. */
+  reportFile: string;
+}

@@ -1,0 +1,111 @@
+/**
+ * The run journal and the evidence made from it.
+ *
+ * `journal.ndjson` is only ever appended to, one event a line, each line synced before the step goes on. `drill.json` and
+ * `report.md` are made from the journal and from nothing else. A journal without `run-ended` belongs to a run that died;
+ * the next command closes it as `aborted`.
+ */
+import { z } from "zod";
+import { stepStatusSchema } from "./restore";
+import { restorePointSchema, runKindSchema, vmIdSchema } from "./run";
+
+const base = { at: z.iso.datetime({ precision: 3 }), runId: z.string() };
+
+/** Phases of a run in their order. Their durations add up to the RTO. */
+export const PHASES = ["restore", "verify", "start", "agent", "checks"] as const;
+export const phaseNameSchema = z.enum(PHASES);
+export type PhaseName = z.infer<typeof phaseNameSchema>;
+
+export const verdictValueSchema = z.enum(["passed", "failed", "aborted"]);
+export type VerdictValue = z.infer<typeof verdictValueSchema>;
+
+const checkFields = {
+  service: z.string(),
+  name: z.string(),
+  kind: z.enum(["container", "http", "sql", "recovery-point"]),
+  status: stepStatusSchema,
+  mandatory: z.boolean(),
+  detail: z.string(),
+  startedAt: z.iso.datetime({ precision: 3 }),
+  endedAt: z.iso.datetime({ precision: 3 }),
+};
+
+export const journalEventSchema = z.discriminatedUnion("type", [
+  z.strictObject({
+    ...base,
+    type: z.literal("run-started"),
+    kind: runKindSchema,
+    stack: z.string(),
+    node: z.string(),
+    vmId: vmIdSchema,
+    vmName: z.string(),
+    vmUuid: z.string(),
+    sourceVmId: vmIdSchema,
+    restorePoint: restorePointSchema,
+    rtoTargetSeconds: z.number(),
+    rpoTargetSeconds: z.number(),
+    environmentNotes: z.array(z.string()),
+    /** Process that keeps the run going; a dead one means the run is over. */
+    pid: z.number().int(),
+  }),
+  /** End of a phase. It lasted from the end of the phase before (or the start of the run) to `at`. */
+  z.strictObject({
+    ...base,
+    type: z.literal("phase-ended"),
+    phase: phaseNameSchema,
+    status: stepStatusSchema,
+    detail: z.string(),
+  }),
+  z.strictObject({ ...base, type: z.literal("check"), ...checkFields }),
+  z.strictObject({
+    ...base,
+    type: z.literal("recovery-point"),
+    status: stepStatusSchema,
+    /** ISO 8601 of the newest canary row that counts; null if none. */
+    recoveryPoint: z.string().nullable(),
+    rpoSeconds: z.number().nullable(),
+    detail: z.string(),
+  }),
+  /** Something worth knowing that does not change the verdict, e.g. a missed target. */
+  z.strictObject({ ...base, type: z.literal("finding"), text: z.string() }),
+  z.strictObject({
+    ...base,
+    type: z.literal("run-ended"),
+    verdict: verdictValueSchema,
+    reasons: z.array(z.string()),
+  }),
+  /** The VM of the run was removed; appended by `destroy` after the verdict. */
+  z.strictObject({ ...base, type: z.literal("removed"), detail: z.string() }),
+]);
+export type JournalEvent = z.infer<typeof journalEventSchema>;
+
+/** `drill.json`. Times are ISO 8601 UTC, durations seconds. Contains no secrets. */
+export const evidenceSchema = z.strictObject({
+  schemaVersion: z.literal(1),
+  runId: z.string(),
+  kind: runKindSchema,
+  stack: z.string(),
+  verdict: verdictValueSchema,
+  /** Why the verdict is not `passed`; empty if it is. */
+  reasons: z.array(z.string()),
+  startedAt: z.string(),
+  endedAt: z.string(),
+  source: z.strictObject({ vmId: vmIdSchema, ...restorePointSchema.shape, archiveAgeSeconds: z.number() }),
+  target: z.strictObject({ node: z.string(), vmId: vmIdSchema, vmName: z.string() }),
+  /** `seconds` is null when the last check never passed: an RTO that was not reached is not a number. */
+  rto: z.strictObject({ seconds: z.number().nullable(), targetSeconds: z.number(), met: z.boolean().nullable() }),
+  /** `seconds` is null when it was not measured. */
+  rpo: z.strictObject({
+    seconds: z.number().nullable(),
+    targetSeconds: z.number(),
+    met: z.boolean().nullable(),
+    recoveryPoint: z.string().nullable(),
+  }),
+  phases: z.array(
+    z.strictObject({ phase: phaseNameSchema, status: stepStatusSchema, seconds: z.number(), detail: z.string() }),
+  ),
+  checks: z.array(z.strictObject(checkFields)),
+  findings: z.array(z.string()),
+  environmentNotes: z.array(z.string()),
+});
+export type Evidence = z.infer<typeof evidenceSchema>;

@@ -1,0 +1,84 @@
+/** What every resource of a drill or restore shares: which run it belongs to and which VM it may touch. */
+import { z } from "zod";
+
+/** Proxmox VMIDs: 100 to 999999999 (PVE `pve-vmid`). */
+export const vmIdSchema = z.number().int().min(100).max(999_999_999);
+
+/** Kind of run. `drill` restores beside production, `emergency` restores production itself. */
+export const runKindSchema = z.enum(["drill", "emergency"]);
+export type RunKind = z.infer<typeof runKindSchema>;
+
+/** The run a resource belongs to. All values come from the lease. No secrets. */
+export const runRefSchema = z.strictObject({
+  /** Run id, also the name of the evidence folder: `<UTC time>-<kind>-<random>`. */
+  runId: z.string().min(1),
+  /** Absolute folder of this run's evidence: `<evidenceDir>/<runId>`. */
+  runDir: z.string().min(1),
+  node: z.string().min(1),
+  /** VMID the run works on; never a production VMID in a drill. */
+  vmId: vmIdSchema,
+  /** Proxmox name of the VM, part of the proof that the VM is the run's own. */
+  vmName: z.string().min(1),
+  /** SMBIOS UUID chosen by the lease and set in the restore call, part of the same proof. */
+  vmUuid: z.uuid(),
+});
+export type RunRef = z.infer<typeof runRefSchema>;
+
+/** The tag every VM of a drill carries. */
+export const DRILL_TAG = "homelab-drill";
+
+/** Line in the VM's description that names the run; together with name and UUID it proves that a VM is ours. */
+export function runMarker(runId: string): string {
+  return `homelab-run=${runId}`;
+}
+
+/** The archive a run restores, as the restore point look-up found it. */
+export const restorePointSchema = z.strictObject({
+  /** PVE volume id, e.g. `nas:backup/vzdump-qemu-200-2026_11_20-02_00_00.vma.zst`. */
+  archive: z.string().min(1),
+  /** Seconds since the epoch: start of the backup, from the API's `ctime`. */
+  archiveTime: z.number().int().positive(),
+  /** Size of the archive file in bytes. */
+  archiveBytes: z.number().int().nonnegative(),
+  /** First line of the archive's notes; empty if none. */
+  notes: z.string(),
+});
+export type RestorePoint = z.infer<typeof restorePointSchema>;
+
+/** Inputs of the invoke `homelab:drill:lookupRestorePoint`. */
+export const lookupRestorePointArgsSchema = z.strictObject({
+  node: z.string().min(1),
+  storage: z.string().min(1),
+  /** VM whose archives are looked for. */
+  sourceVmId: vmIdSchema,
+  /** A volume id to use instead of the newest; absent: the newest. */
+  archive: z.string().min(1).optional(),
+});
+export type LookupRestorePointArgs = z.infer<typeof lookupRestorePointArgsSchema>;
+
+/** Inputs of `homelab:drill:Lease`: it makes nothing in Proxmox, opens the journal and is deleted last. */
+export const leaseInputsSchema = z.strictObject({
+  kind: runKindSchema,
+  stack: z.string().min(1),
+  node: z.string().min(1),
+  vmId: vmIdSchema,
+  vmName: z.string().min(1),
+  /** VM the archive was made of. */
+  sourceVmId: vmIdSchema,
+  restorePoint: restorePointSchema,
+  /** Absolute folder below which each run gets its own evidence folder. */
+  evidenceDir: z.string().min(1),
+  /** Targets in seconds; compared in the verdict, never a reason to stop. */
+  rtoTargetSeconds: z.number().positive(),
+  rpoTargetSeconds: z.number().positive(),
+  /** What differs from the operator's own environment, e.g. the lab's overlay; goes into the evidence as it is. */
+  environmentNotes: z.array(z.string()),
+});
+export type LeaseInputs = z.infer<typeof leaseInputsSchema>;
+
+/** Outputs of the lease. */
+export interface LeaseOutputs extends LeaseInputs {
+  run: RunRef;
+  /** ISO 8601 UTC: start of the drill, from which the RTO counts. */
+  startedAt: string;
+}
