@@ -1,0 +1,181 @@
+/** Evidence from a run's journal: pure, so that what a verdict says can be recomputed from the journal at any time. */
+import { type Evidence, type JournalEvent, PHASES, type VerdictValue } from "./contract/evidence";
+
+type EventOf<T extends JournalEvent["type"]> = Extract<JournalEvent, { type: T }>;
+
+/** What the verdict resource expects to find in the journal. */
+export interface Expectations {
+  /** Services of which at least one check must stand in the journal. */
+  services: readonly string[];
+  recoveryPoint: boolean;
+}
+
+/** Verdict and its reasons. */
+export interface Judgement {
+  verdict: VerdictValue;
+  /** Empty only for `passed`. */
+  reasons: string[];
+}
+
+function eventsOf<T extends JournalEvent["type"]>(events: readonly JournalEvent[], type: T): EventOf<T>[] {
+  return events.filter((event): event is EventOf<T> => event.type === type);
+}
+
+/** Milliseconds between two ISO times as seconds, to the millisecond. */
+function secondsBetween(from: string, to: string): number {
+  return (Date.parse(to) - Date.parse(from)) / 1000;
+}
+
+/**
+ * Judges a run: `passed` only if every phase passed, nothing failed, nothing mandatory was skipped and everything that
+ * was expected stands in the journal.
+ */
+export function judge(events: readonly JournalEvent[], expected: Expectations): Judgement {
+  const reasons: string[] = [];
+  for (const phase of eventsOf(events, "phase-ended")) {
+    if (phase.status !== "passed") reasons.push(`phase ${phase.phase} ${phase.status}: ${phase.detail}`);
+  }
+  for (const phase of PHASES.filter((name) => name !== "checks")) {
+    if (!eventsOf(events, "phase-ended").some((event) => event.phase === phase))
+      reasons.push(`phase ${phase} never ended`);
+  }
+  const checks = eventsOf(events, "check");
+  for (const check of checks) {
+    if (check.status === "failed") reasons.push(`${check.service}: ${check.name} failed: ${check.detail}`);
+    if (check.status === "skipped" && check.mandatory)
+      reasons.push(`${check.service}: ${check.name} could not run: ${check.detail}`);
+  }
+  for (const service of expected.services) {
+    if (!checks.some((check) => check.service === service)) reasons.push(`${service}: was not checked`);
+  }
+  const recovery = eventsOf(events, "recovery-point").at(-1);
+  if (recovery !== undefined && recovery.status !== "passed")
+    reasons.push(`recovery point ${recovery.status}: ${recovery.detail}`);
+  if (expected.recoveryPoint && recovery === undefined) reasons.push("recovery point: was not measured");
+  return { verdict: reasons.length === 0 ? "passed" : "failed", reasons };
+}
+
+/**
+ * RTO in seconds: from the start of the run to the last check passed. Null when a phase or check did not pass, because an
+ * objective that was not reached has no time.
+ */
+function recoveryTime(events: readonly JournalEvent[], started: EventOf<"run-started">): number | null {
+  const results = [...eventsOf(events, "check"), ...eventsOf(events, "recovery-point")];
+  const phases = eventsOf(events, "phase-ended");
+  const complete = PHASES.filter((name) => name !== "checks").every((name) =>
+    phases.some((event) => event.phase === name && event.status === "passed"),
+  );
+  const failed = eventsOf(events, "check").some(
+    (check) => check.status === "failed" || (check.status === "skipped" && check.mandatory),
+  );
+  const badRecovery = eventsOf(events, "recovery-point").some((event) => event.status !== "passed");
+  const last = results
+    .map((event) => ("endedAt" in event ? event.endedAt : event.at))
+    .sort()
+    .at(-1);
+  if (!complete || failed || badRecovery || last === undefined) return null;
+  return secondsBetween(started.at, last);
+}
+
+/** Phases in their order; each lasts from the end of the one before. `checks` ends with the last result. */
+function phaseDurations(events: readonly JournalEvent[], started: EventOf<"run-started">): Evidence["phases"] {
+  let from = started.at;
+  const phases: Evidence["phases"] = [];
+  for (const event of eventsOf(events, "phase-ended").filter(({ phase }) => phase !== "checks")) {
+    phases.push({
+      phase: event.phase,
+      status: event.status,
+      seconds: secondsBetween(from, event.at),
+      detail: event.detail,
+    });
+    from = event.at;
+  }
+  const checks = eventsOf(events, "check");
+  const recoveries = eventsOf(events, "recovery-point");
+  const last = [...checks.map((check) => check.endedAt), ...recoveries.map((event) => event.at)].sort().at(-1);
+  if (last === undefined) return phases;
+  const statuses = [...checks.filter((check) => check.mandatory), ...recoveries].map((event) => event.status);
+  const passed = statuses.filter((status) => status === "passed").length;
+  phases.push({
+    phase: "checks",
+    status: statuses.includes("failed") ? "failed" : statuses.includes("skipped") ? "skipped" : "passed",
+    seconds: secondsBetween(from, last),
+    detail: `${passed} of ${statuses.length} passed`,
+  });
+  return phases;
+}
+
+/**
+ * Makes the evidence of a run from its journal.
+ *
+ * @throws Error when the journal has no `run-started`, that is, when there is no run to speak of.
+ */
+export function evidenceFromJournal(events: readonly JournalEvent[]): Evidence {
+  const started = eventsOf(events, "run-started")[0];
+  if (started === undefined) {
+    throw new Error(
+      "Unable to make evidence from the journal: it has no run-started event. Delete the folder; nothing ran.",
+    );
+  }
+  const ended = eventsOf(events, "run-ended")[0];
+  const recovery = eventsOf(events, "recovery-point").at(-1);
+  const rto = ended?.verdict === "aborted" ? null : recoveryTime(events, started);
+  const rpo = recovery?.rpoSeconds ?? null;
+  const { restorePoint } = started;
+  return {
+    schemaVersion: 1,
+    runId: started.runId,
+    kind: started.kind,
+    stack: started.stack,
+    verdict: ended?.verdict ?? "aborted",
+    reasons: ended?.reasons ?? ["the run did not end"],
+    startedAt: started.at,
+    endedAt: ended?.at ?? events.at(-1)?.at ?? started.at,
+    source: {
+      vmId: started.sourceVmId,
+      ...restorePoint,
+      archiveAgeSeconds: Math.round(Date.parse(started.at) / 1000) - restorePoint.archiveTime,
+    },
+    target: { node: started.node, vmId: started.vmId, vmName: started.vmName },
+    rto: {
+      seconds: rto,
+      targetSeconds: started.rtoTargetSeconds,
+      met: rto === null ? null : rto <= started.rtoTargetSeconds,
+    },
+    rpo: {
+      seconds: rpo,
+      targetSeconds: started.rpoTargetSeconds,
+      met: rpo === null ? null : rpo <= started.rpoTargetSeconds,
+      recoveryPoint: recovery?.recoveryPoint ?? null,
+    },
+    phases: phaseDurations(events, started),
+    checks: eventsOf(events, "check").map(
+      ({ service, name, kind, status, mandatory, detail, startedAt, endedAt }): Evidence["checks"][number] => ({
+        service,
+        name,
+        kind,
+        status,
+        mandatory,
+        detail,
+        startedAt,
+        endedAt,
+      }),
+    ),
+    findings: eventsOf(events, "finding").map((event) => event.text),
+    environmentNotes: started.environmentNotes,
+  };
+}
+
+/** Findings about targets that were missed; they do not change the verdict. */
+export function targetFindings(evidence: Evidence): string[] {
+  const findings: string[] = [];
+  if (evidence.rto.met === false)
+    findings.push(`RTO ${evidence.rto.seconds} s is over the target of ${evidence.rto.targetSeconds} s.`);
+  if (evidence.rpo.met === false)
+    findings.push(`RPO ${evidence.rpo.seconds} s is over the target of ${evidence.rpo.targetSeconds} s.`);
+  if (evidence.source.archiveAgeSeconds > evidence.rpo.targetSeconds)
+    findings.push(
+      `The archive is ${evidence.source.archiveAgeSeconds} s old, older than the RPO target of ${evidence.rpo.targetSeconds} s.`,
+    );
+  return findings;
+}

@@ -1,0 +1,79 @@
+/** The report that a person reads after a drill or a restore: pure, from the evidence. */
+import type { Evidence } from "./contract/evidence";
+
+function cell(text: string): string {
+  return text.replaceAll("|", "\\|").replaceAll(/\s*\n\s*/g, " ");
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)];
+}
+
+/** `93.4 s`, from a minute on also in minutes or hours. */
+export function printSeconds(seconds: number): string {
+  const exact = `${seconds.toFixed(1)} s`;
+  if (seconds < 60) return exact;
+  if (seconds < 3600) return `${exact} (${(seconds / 60).toFixed(1)} min)`;
+  return `${Math.round(seconds)} s (${(seconds / 3600).toFixed(1)} h)`;
+}
+
+function objective(value: number | null, target: number, met: boolean | null, absent: string): string {
+  if (value === null) return `${absent} (target ${printSeconds(target)})`;
+  return `${printSeconds(value)}, target ${printSeconds(target)}: ${met === true ? "met" : "missed"}`;
+}
+
+/** Renders `report.md`. */
+export function renderReport(evidence: Evidence): string {
+  const lines = [
+    `# ${evidence.kind === "drill" ? "Restore drill" : "Emergency restore"} ${evidence.runId}: ${evidence.verdict.toUpperCase()}`,
+    "",
+    ...evidence.reasons.map((reason) => `- ${cell(reason)}`),
+    ...(evidence.reasons.length > 0 ? [""] : []),
+    ...table(
+      ["what", "value"],
+      [
+        ["Started", evidence.startedAt],
+        ["Ended", evidence.endedAt],
+        ["Archive", evidence.source.archive],
+        ["Archive made", new Date(evidence.source.archiveTime * 1000).toISOString()],
+        ["Source VM", String(evidence.source.vmId)],
+        ["Restored as", `VM ${evidence.target.vmId} (${evidence.target.vmName}) on ${evidence.target.node}`],
+        ["RTO", objective(evidence.rto.seconds, evidence.rto.targetSeconds, evidence.rto.met, "not reached")],
+        ["RPO", objective(evidence.rpo.seconds, evidence.rpo.targetSeconds, evidence.rpo.met, "not measured")],
+        ["Recovery point", evidence.rpo.recoveryPoint ?? "not measured"],
+      ],
+    ),
+    "",
+    "## Phases",
+    "",
+    ...table(
+      ["phase", "status", "seconds", "detail"],
+      evidence.phases.map(({ phase, status, seconds, detail }) => [phase, status, seconds.toFixed(1), detail]),
+    ),
+    "",
+    "## Checks",
+    "",
+    ...table(
+      ["service", "check", "status", "detail"],
+      evidence.checks.map(({ service, name, status, mandatory, detail }) => [
+        service,
+        name,
+        mandatory ? status : `${status} (optional)`,
+        detail,
+      ]),
+    ),
+    "",
+    "## Findings",
+    "",
+    ...(evidence.findings.length > 0 ? evidence.findings.map((finding) => `- ${cell(finding)}`) : ["None."]),
+    "",
+    "## Environment",
+    "",
+    ...(evidence.environmentNotes.length > 0
+      ? evidence.environmentNotes.map((note) => `- ${cell(note)}`)
+      : ["The operator's own, nothing replaced."]),
+    "",
+  ];
+  return lines.join("\n");
+}
