@@ -1,0 +1,151 @@
+/**
+ * VM configuration files (`qemu-server/<vmid>.conf`) and the configuration inside archives.
+ * Source: qemu-server `PVE::QemuServer::parse_vm_config` and `write_vm_config`.
+ */
+import { parsePropertyString } from "./property-string";
+
+/** One line `#qmdump#map:scsi0:drive-scsi0:local-lvm:raw:` of an archive's configuration. */
+export interface QmdumpMapping {
+  /** Configuration key, e.g. `scsi0`. */
+  key: string;
+  /** Device name in the archive, e.g. `drive-scsi0`. */
+  device: string;
+  /** Storage the disk was on; a hint where to restore it. */
+  storage: string;
+  format: string;
+}
+
+export interface ParsedVmConfig {
+  /** Keys of the current section (no snapshots, no pending); `description` holds the comment lines, decoded. */
+  config: Record<string, string>;
+  /** Empty for a configuration that is not out of an archive. */
+  qmdumpMap: QmdumpMapping[];
+}
+
+const DISK_KEY = /^(?:(?:ide|sata|scsi|virtio)\d+|efidisk0|tpmstate0)$/;
+const NETWORK_KEY = /^net\d+$/;
+
+function decodePercent(text: string): string {
+  return text.replaceAll(/%([0-9A-Fa-f]{2})/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
+}
+
+/** Reads a configuration; unknown lines of comment form are description lines, as PVE has it. */
+export function parseVmConfig(text: string): ParsedVmConfig {
+  const config: Record<string, string> = {};
+  const qmdumpMap: QmdumpMapping[] = [];
+  const description: string[] = [];
+  for (const line of text.split("\n")) {
+    if (/^\[.*\]\s*$/.test(line)) break;
+    const mapping = /^#qmdump#map:([^:\s]+):([^:\s]+):([^:\s]*):([^:\s]*):$/.exec(line);
+    if (mapping !== null) {
+      const [, key = "", device = "", storage = "", format = ""] = mapping;
+      qmdumpMap.push({ key, device, storage, format });
+      continue;
+    }
+    if (line.startsWith("#qmdump#")) continue;
+    if (line.startsWith("#")) {
+      description.push(decodePercent(Buffer.from(line.slice(1), "utf8").toString("latin1")));
+      continue;
+    }
+    const match = /^([a-z][a-z_\-0-9]*\d*):\s*(.*?)\s*$/.exec(line);
+    if (match?.[1] !== undefined && match[2] !== undefined && match[2] !== "") config[match[1]] = match[2];
+  }
+  if (description.length > 0) {
+    config["description"] = Buffer.from(description.map((line) => `${line}\n`).join(""), "latin1").toString("utf8");
+  }
+  return { config, qmdumpMap };
+}
+
+function encodeDescriptionLine(line: string): string {
+  return [...Buffer.from(line, "utf8")]
+    .map((byte) =>
+      byte < 0x20 || byte > 0x7e || byte === 0x25
+        ? `%${byte.toString(16).toUpperCase().padStart(2, "0")}`
+        : String.fromCharCode(byte),
+    )
+    .join("");
+}
+
+/** Text of a configuration: description first, then the keys in order. */
+export function printVmConfig(config: Readonly<Record<string, string>>): string {
+  const { description, ...keys } = config;
+  const comment =
+    description === undefined || description === ""
+      ? []
+      : description
+          .replace(/\n$/, "")
+          .split("\n")
+          .map((line) => `#${encodeDescriptionLine(line)}`);
+  const lines = Object.entries(keys)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `${key}: ${value}`);
+  return [...comment, ...lines].map((line) => `${line}\n`).join("");
+}
+
+/** Whether a drive value is a CD-ROM, which includes cloud-init drives. */
+export function isCdrom(value: string): boolean {
+  return parsePropertyString(value, "file")["media"] === "cdrom" || isCloudInitDrive(value);
+}
+
+/** Whether a drive value is PVE's cloud-init drive. */
+export function isCloudInitDrive(value: string): boolean {
+  const file = parsePropertyString(value, "file")["file"] ?? "";
+  return /(?:^[^:]+:cloudinit$)|(?:vm-\d+-cloudinit(?:\.[a-z0-9]+)?$)/.test(file);
+}
+
+/** Keys of all drives, CD-ROMs included, in natural order. */
+export function diskKeys(config: Readonly<Record<string, string>>): string[] {
+  return Object.keys(config)
+    .filter((key) => DISK_KEY.test(key))
+    .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+}
+
+/** Keys of all network cards, in natural order. */
+export function networkKeys(config: Readonly<Record<string, string>>): string[] {
+  return Object.keys(config)
+    .filter((key) => NETWORK_KEY.test(key))
+    .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+}
+
+const NETWORK_MODELS = new Set([
+  "e1000",
+  "e1000-82540em",
+  "e1000-82544gc",
+  "e1000-82545em",
+  "e1000e",
+  "i82551",
+  "i82557b",
+  "i82559er",
+  "ne2k_isa",
+  "ne2k_pci",
+  "pcnet",
+  "rtl8139",
+  "virtio",
+  "vmxnet3",
+]);
+
+/** A network card; both `virtio=MAC,…` and `model=virtio,macaddr=MAC,…` are understood. */
+export interface NetworkCard {
+  model: string;
+  /** Undefined: PVE draws one. */
+  macAddress: string | undefined;
+  /** Everything else: bridge, tag, firewall, link_down, … */
+  options: Record<string, string>;
+}
+
+/** @throws Error when the value names no known model. */
+export function parseNetworkCard(value: string): NetworkCard {
+  const { model: named, macaddr, ...rest } = parsePropertyString(value, "model");
+  const key = Object.keys(rest).find((name) => NETWORK_MODELS.has(name));
+  const model = named ?? key;
+  if (model === undefined)
+    throw new Error(`Unable to parse network "${value}": it names no known card model such as virtio.`);
+  const options = Object.fromEntries(Object.entries(rest).filter(([name]) => name !== key));
+  return { model, macAddress: macaddr ?? (key === undefined ? undefined : rest[key]), options };
+}
+
+/** PVE's stored form, `virtio=MAC,bridge=…`; without a MAC just the model. */
+export function printNetworkCard(card: NetworkCard): string {
+  const head = card.macAddress === undefined ? card.model : `${card.model}=${card.macAddress}`;
+  return [head, ...Object.entries(card.options).map(([key, option]) => `${key}=${option}`)].join(",");
+}
