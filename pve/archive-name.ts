@@ -4,8 +4,10 @@ export type ArchiveFormat = "vma" | "vma.zst" | "vma.gz" | "vma.lzo";
 
 export interface ArchiveName {
   vmId: number;
-  /** Start of the backup, from the name, which is in the node's local time. Seconds since the epoch. */
-  time: number;
+  /** Start of the backup, read as if the node's local time were this process's. */
+  time: Date;
+  /** The name's wall clock read as UTC, in seconds: comparable with a `ctime` without knowing the node's time zone. */
+  wallClockSeconds: number;
   format: ArchiveFormat;
 }
 
@@ -17,8 +19,16 @@ export function parseArchiveName(name: string): ArchiveName | undefined {
   const match = PATTERN.exec(name.replace(/^[^/:]+:/, ""));
   if (match === null) return undefined;
   const [, vmId, year, month, day, hour, minute, second, format] = match;
-  const local = new Date(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second));
-  return { vmId: Number(vmId), time: Math.floor(local.getTime() / 1000), format: format as ArchiveFormat };
+  const fields = [Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second)] as const;
+  const utc = new Date(Date.UTC(...fields));
+  if (utc.getUTCMonth() !== fields[1] || utc.getUTCDate() !== fields[2] || fields[3] > 23 || fields[4] > 59)
+    return undefined;
+  return {
+    vmId: Number(vmId),
+    time: new Date(...fields),
+    wallClockSeconds: utc.getTime() / 1000,
+    format: format as ArchiveFormat,
+  };
 }
 
 /** Bare file name of an archive that starts at this time (printed in the process's local time, as PVE does). */
@@ -27,4 +37,13 @@ export function printArchiveName(vmId: number, time: Date, format: ArchiveFormat
   const date = `${time.getFullYear()}_${two(time.getMonth() + 1)}_${two(time.getDate())}`;
   const clock = `${two(time.getHours())}_${two(time.getMinutes())}_${two(time.getSeconds())}`;
   return `vzdump-qemu-${vmId}-${date}-${clock}.${format}`;
+}
+
+/**
+ * Whether the name's local time and the API's `ctime` (seconds since the epoch) are the same moment: they may differ by a
+ * UTC offset, that is, by a whole number of quarter hours between -12 and +14 hours, and by nothing else.
+ */
+export function agreesWithCtime(name: ArchiveName, ctime: number): boolean {
+  const offset = name.wallClockSeconds - ctime;
+  return offset % 900 === 0 && offset >= -12 * 3600 && offset <= 14 * 3600;
 }

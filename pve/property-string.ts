@@ -15,8 +15,8 @@ export function parsePropertyString(text: string, defaultKey?: string): Record<s
     if (key === undefined) {
       throw new Error(`Unable to parse "${text}": "${part}" has no key. Write key=value pairs separated by commas.`);
     }
-    if (key in properties)
-      throw new Error(`Unable to parse "${text}": duplicate key in comma-separated list property: ${key}.`);
+    if (Object.hasOwn(properties, key))
+      throw new Error(`Unable to parse "${text}": the key "${key}" stands twice. Give each key once.`);
     properties[key] = equals < 0 ? part.trim() : part.slice(equals + 1);
   }
   return properties;

@@ -6,7 +6,7 @@ export interface Upid {
   /** Kernel's process start time, only there to tell recycled pids apart. */
   pstart: number;
   /** Seconds since the epoch. */
-  starttime: number;
+  startTime: number;
   /** `qmrestore`, `vzdump`, … */
   type: string;
   /** What the task works on, mostly a VMID; may be empty. */
@@ -35,14 +35,17 @@ export function parseUpid(text: string): Upid {
     node,
     pid: parseInt(pid, 16),
     pstart: parseInt(pstart, 16),
-    starttime: parseInt(starttime, 16),
+    startTime: parseInt(starttime, 16),
     type,
     id,
     user,
   };
 }
 
+/** @throws Error when a part has a character that a UPID cannot hold, e.g. a colon in the id. */
 export function printUpid(upid: Upid): string {
-  const { node, pid, pstart, starttime, type, id, user } = upid;
-  return `UPID:${node}:${hex(pid)}:${hex(pstart)}:${hex(starttime)}:${type}:${id}:${user}:`;
+  const { node, pid, pstart, startTime, type, id, user } = upid;
+  const text = `UPID:${node}:${hex(pid)}:${hex(pstart)}:${hex(startTime)}:${type}:${id}:${user}:`;
+  parseUpid(text);
+  return text;
 }

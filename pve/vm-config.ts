@@ -5,7 +5,7 @@
 import { parsePropertyString } from "./property-string";
 
 /** One line `#qmdump#map:scsi0:drive-scsi0:local-lvm:raw:` of an archive's configuration. */
-export interface QmdumpMapping {
+export interface QmdumpEntry {
   /** Configuration key, e.g. `scsi0`. */
   key: string;
   /** Device name in the archive, e.g. `drive-scsi0`. */
@@ -15,13 +15,6 @@ export interface QmdumpMapping {
   format: string;
 }
 
-export interface ParsedVmConfig {
-  /** Keys of the current section (no snapshots, no pending); `description` holds the comment lines, decoded. */
-  config: Record<string, string>;
-  /** Empty for a configuration that is not out of an archive. */
-  qmdumpMap: QmdumpMapping[];
-}
-
 const DISK_KEY = /^(?:(?:ide|sata|scsi|virtio)\d+|efidisk0|tpmstate0)$/;
 const NETWORK_KEY = /^net\d+$/;
 
@@ -29,19 +22,32 @@ function decodePercent(text: string): string {
   return text.replaceAll(/%([0-9A-Fa-f]{2})/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
 }
 
-/** Reads a configuration; unknown lines of comment form are description lines, as PVE has it. */
-export function parseVmConfig(text: string): ParsedVmConfig {
+const QMDUMP_LINE = /^#qmdump#map:([^:\s]+):([^:\s]+):([^:\s]*):([^:\s]*):$/;
+
+/** The mapping lines of an archive's configuration; none in any other configuration. */
+export function qmdumpMap(text: string): QmdumpEntry[] {
+  return text.split("\n").flatMap((line) => {
+    const match = QMDUMP_LINE.exec(line);
+    if (match === null) return [];
+    const [, key = "", device = "", storage = "", format = ""] = match;
+    return [{ key, device, storage, format }];
+  });
+}
+
+/** The line that `qmdumpMap` reads. */
+export function printQmdumpEntry({ key, device, storage, format }: QmdumpEntry): string {
+  return `#qmdump#map:${key}:${device}:${storage}:${format}:`;
+}
+
+/**
+ * Reads the current section (no snapshots, no pending). `description` holds the comment lines, decoded, each ending in a
+ * line feed. Lines of an archive's mapping are left out.
+ */
+export function parseVmConfig(text: string): Record<string, string> {
   const config: Record<string, string> = {};
-  const qmdumpMap: QmdumpMapping[] = [];
   const description: string[] = [];
   for (const line of text.split("\n")) {
     if (/^\[.*\]\s*$/.test(line)) break;
-    const mapping = /^#qmdump#map:([^:\s]+):([^:\s]+):([^:\s]*):([^:\s]*):$/.exec(line);
-    if (mapping !== null) {
-      const [, key = "", device = "", storage = "", format = ""] = mapping;
-      qmdumpMap.push({ key, device, storage, format });
-      continue;
-    }
     if (line.startsWith("#qmdump#")) continue;
     if (line.startsWith("#")) {
       description.push(decodePercent(Buffer.from(line.slice(1), "utf8").toString("latin1")));
@@ -53,13 +59,13 @@ export function parseVmConfig(text: string): ParsedVmConfig {
   if (description.length > 0) {
     config["description"] = Buffer.from(description.map((line) => `${line}\n`).join(""), "latin1").toString("utf8");
   }
-  return { config, qmdumpMap };
+  return config;
 }
 
 function encodeDescriptionLine(line: string): string {
   return [...Buffer.from(line, "utf8")]
     .map((byte) =>
-      byte < 0x20 || byte > 0x7e || byte === 0x25
+      byte < 0x20 || byte > 0x7e || byte === 0x25 || byte === 0x3a
         ? `%${byte.toString(16).toUpperCase().padStart(2, "0")}`
         : String.fromCharCode(byte),
     )

@@ -8,6 +8,12 @@ export interface VolumeId {
 
 const PATTERN = /^([a-zA-Z][a-zA-Z0-9\-_.]*[a-zA-Z0-9]):(.+)$/;
 
+/** VMID in the name of a disk or cloud-init volume; undefined for archives, images and the like. */
+export function ownerOfVolume(volumeId: string): number | undefined {
+  const match = /^[^:]+:(?:\d+\/)?(?:vm|base)-(\d+)-[^/]+$/.exec(volumeId);
+  return match?.[1] === undefined ? undefined : Number(match[1]);
+}
+
 export function isVolumeId(text: string): boolean {
   return PATTERN.test(text);
 }

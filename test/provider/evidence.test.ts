@@ -142,7 +142,7 @@ test("missed targets are findings", () => {
 });
 
 test("the report names verdict, archive, times and each failed check, and keeps table cells in their cells", () => {
-  const events = [started, ...boot, check("postgres", 70), { ...check("mini|flux", 80, "failed") } as JournalEvent];
+  const events = [started, ...boot, check("postgres", 70), check("mini|flux", 80, "failed")];
   const report = renderReport(evidenceFromJournal([...events, ended(judge(events, expected))]));
   expect(report).toContain(`# Restore drill ${runId}: FAILED`);
   expect(report).toContain("vzdump-qemu-200-2026_11_20-01_00_00.vma.zst");
