@@ -13,7 +13,10 @@ export interface SecretValue {
   readonly format?: string;
 }
 
-/** One environment variable: plain text (shown in previews) or a secret (never shown). */
+/**
+ * One environment variable: plain text (shown in previews) or a secret (never shown). In plain text `{hostName}` stands
+ * for the full host name of the service's own route, e.g. `rss.example.net`.
+ */
 export type EnvironmentValue = string | SecretValue;
 
 /** A port of the Docker VM that the container publishes. Host ports are unique in the catalogue. */
@@ -93,6 +96,14 @@ export interface CanarySpec {
   readonly intervalSeconds: number;
 }
 
+/** What makes a service the reverse proxy (Caddy): its routes, certificates and records come from the other services. */
+export interface ReverseProxyRole {
+  /** Absolute path in the container of the Caddyfile that is replaced while the proxy runs. Its folder is a volume. */
+  readonly configPath: string;
+  /** Absolute path in the container of the public root certificate of Caddy's own authority. Its folder is in a volume. */
+  readonly rootCertificatePath: string;
+}
+
 /** What losing the service's data would mean. Drives protection and the RPO that the verdict compares. */
 export type DataClass = "none" | "rebuildable" | "essential";
 
@@ -115,6 +126,8 @@ export interface ServiceSpec {
   readonly healthCheck?: HealthCheck;
   readonly smokeTests?: readonly SmokeTest[];
   readonly canary?: CanarySpec;
+  /** Present in the one service that is the reverse proxy; required as soon as any service has a route. */
+  readonly reverseProxy?: ReverseProxyRole;
   readonly data: DataClass;
   /** Names of services whose containers are started first. No cycles. */
   readonly dependsOn?: readonly string[];

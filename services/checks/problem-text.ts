@@ -1,0 +1,56 @@
+/** Turns what zod found into text for people: place, value, accepted form. Shared by catalogue and stack configuration. */
+import type { z } from "zod";
+
+/** One problem as text: place, value, accepted form. */
+export function describeIssue(issue: z.core.$ZodIssue, root: unknown): string {
+  const place = formatPath(issue.path);
+  if (issue.code === "custom") return place === "" ? issue.message : `${place}: ${issue.message}`;
+  if (issue.code === "unrecognized_keys") {
+    const names = issue.keys.map((key) => formatPath([...issue.path, key]));
+    return `${names.join(", ")}: unknown. Remove ${names.length === 1 ? "it" : "them"} or correct the spelling.`;
+  }
+  const value = valueAt(root, issue.path);
+  const prefix = place === "" ? "" : `${place}: `;
+  if (value === undefined) return `${prefix}missing. Expected: ${acceptedForm(issue)}.`;
+  return `${prefix}${JSON.stringify(value)} is not accepted. Expected: ${acceptedForm(issue)}.`;
+}
+
+function acceptedForm(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return /^Invalid input/.test(issue.message) ? withArticle(issue.expected) : issue.message;
+    case "invalid_value":
+      return issue.values.map((value) => String(value)).join(" or ");
+    case "too_small":
+      return /^Too small/.test(issue.message) ? `at least ${issue.minimum}` : issue.message;
+    case "too_big":
+      return /^Too big/.test(issue.message) ? `at most ${issue.maximum}` : issue.message;
+    case "invalid_union":
+      return /^Invalid/.test(issue.message) ? "one of the documented forms" : issue.message;
+    default:
+      return issue.message;
+  }
+}
+
+function withArticle(type: string): string {
+  if (type === "int") return "a whole number";
+  return /^[aeiou]/.test(type) ? `an ${type}` : `a ${type}`;
+}
+
+/** `ports[0].hostPort` */
+export function formatPath(segments: readonly PropertyKey[]): string {
+  return segments
+    .map((segment) => (typeof segment === "number" ? `[${segment}]` : `.${String(segment)}`))
+    .join("")
+    .replace(/^\./, "");
+}
+
+/** The value at a place, or undefined. */
+function valueAt(root: unknown, segments: readonly PropertyKey[]): unknown {
+  let value = root;
+  for (const segment of segments) {
+    if (typeof value !== "object" || value === null) return undefined;
+    value = (value as Record<PropertyKey, unknown>)[segment];
+  }
+  return value;
+}

@@ -1,0 +1,197 @@
+/** What the keys of `Pulumi.yaml` and `Pulumi.<stack>.yaml` may contain. */
+import { BlockList, isIPv4 } from "node:net";
+import { z } from "zod";
+import { matching, nonEmpty } from "../services/checks/text-schema";
+
+const seconds = z.int("whole seconds").positive("a number of seconds above 0");
+const minutes = z.int("whole minutes").positive("a number of minutes above 0");
+const vmId = z.int("a whole number").min(100, "a VMID from 100 to 999999999").max(999_999_999);
+const pveId = matching(/^[a-zA-Z][a-zA-Z0-9_.-]*[a-zA-Z0-9]$/, "a Proxmox id such as local-lvm");
+const bridge = matching(/^[a-zA-Z][a-zA-Z0-9_]{1,9}$/, "a bridge or VNet name such as vmbr0");
+const dnsLabel = matching(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "a lower-case DNS label such as docker");
+const domain = matching(
+  /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/,
+  "a domain such as example.net",
+);
+const cidr = z.cidrv4("an IPv4 address with prefix, such as 192.168.20.200/24");
+const filePath = nonEmpty("a path");
+
+/** The Docker VM: the same machine in every stack. */
+export const dockerVmSchema = z
+  .strictObject({
+    vmId,
+    /** Proxmox name and host name of the guest. */
+    name: dnsLabel,
+    bridge,
+    /** VLAN tag of the card; absent: untagged. */
+    vlanId: z.int().min(1).max(4094).optional(),
+    /** Static address of the guest with prefix. */
+    address: cidr,
+    gateway: z.ipv4("an IPv4 address such as 192.168.20.1"),
+    nameservers: z.array(z.ipv4("an IPv4 address such as 9.9.9.9")).min(1, "at least one IPv4 address"),
+    /** Storage of the disk and of the cloud-init drive. */
+    storage: pveId,
+    cores: z.int().min(1).max(512),
+    memoryMiB: z.int().min(512),
+    diskGiB: z.int().min(2),
+    /** User that cloud-init makes; may use sudo and Docker. */
+    user: matching(/^[a-z_][a-z0-9_-]{0,31}$/, "a Linux user name"),
+    /** Public key line; not secret. */
+    sshAuthorizedKey: matching(
+      /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/=]+( .*)?$/,
+      "one line of an OpenSSH public key file, such as ssh-ed25519 AAAA… you@desk",
+    ),
+    /** Path of the private key file; `~` is the operator's home. The key itself is never read into state. */
+    sshPrivateKeyFile: filePath,
+  })
+  .superRefine((vm, context) => {
+    const [address = "", prefix = ""] = vm.address.split("/");
+    const subnet = new BlockList();
+    subnet.addSubnet(address, Number(prefix), "ipv4");
+    if (isIPv4(vm.gateway) && !subnet.check(vm.gateway, "ipv4")) {
+      context.addIssue({
+        code: "custom",
+        path: ["gateway"],
+        message: `"${vm.gateway}" is not in the network of ${vm.address}. Expected: the router's address in that network.`,
+      });
+    }
+    if (vm.gateway === address) {
+      context.addIssue({
+        code: "custom",
+        path: ["gateway"],
+        message: `"${vm.gateway}" is the VM's own address. Expected: the router's address.`,
+      });
+    }
+  });
+
+/** Where this project keeps files. Relative paths start at the project folder; `~` is the operator's home. */
+export const filesSchema = z.strictObject({
+  /** Evidence of drills, one folder a run. */
+  evidence: filePath,
+  /** Public certificates that prod records and drills verify against. */
+  trust: filePath,
+  /** Host key of the Docker VM, written by prod. */
+  knownHosts: filePath,
+});
+
+const backupStorageSource = z.discriminatedUnion(
+  "type",
+  [
+    /** A folder of the node, such as a mount that the node's fstab makes. */
+    z.strictObject({ type: z.literal("directory"), path: matching(/^\/.+[^/]$/, "an absolute path") }),
+    /** An NFS export that Proxmox mounts itself. */
+    z.strictObject({
+      type: z.literal("nfs"),
+      server: nonEmpty("a host name or address"),
+      export: matching(/^\/.+/, "an absolute path"),
+      options: z.string().min(1).optional(),
+    }),
+    /** Made by hand; only the job is declared. */
+    z.strictObject({ type: z.literal("existing") }),
+  ],
+  { error: "type directory, nfs or existing" },
+);
+
+const keep = z.int("a whole number").min(0, "0 or more");
+
+export const backupSchema = z
+  .strictObject({
+    storage: backupStorageSource,
+    /** systemd calendar event, in the node's time zone. */
+    schedule: nonEmpty("a calendar event such as 02:00 or mon..fri 02:00"),
+    mode: z.enum(["snapshot", "suspend", "stop"]),
+    keepLast: keep,
+    keepDaily: keep,
+    keepWeekly: keep,
+    /** Proxmox template; the first line stands in a drill's evidence. */
+    notesTemplate: nonEmpty("a text such as {{guestname}}"),
+  })
+  .refine(({ keepLast, keepDaily, keepWeekly }) => keepLast + keepDaily + keepWeekly > 0, {
+    error: "keepLast, keepDaily and keepWeekly are all 0, so every backup would go. Keep at least one.",
+  });
+
+export const cloudImageSchema = z.strictObject({
+  url: z.url({ protocol: /^https?$/, error: "an http or https address of a .qcow2 or .raw image" }),
+  /** `<algorithm>:<hex>`; absent: the download is not verified. */
+  checksum: matching(
+    /^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/,
+    "sha256:<64 hex digits> or sha512:<128 hex digits>",
+  ).optional(),
+  /** Name on the storage; must end in what Proxmox accepts for the content type `import`. */
+  fileName: matching(/^[\w.-]+\.(qcow2|raw|vmdk)$/, "a file name that ends in .qcow2, .raw or .vmdk"),
+  /** Storage with content type `import`. */
+  storage: pveId,
+});
+
+export const dnsSchema = z.strictObject({
+  /** Cloudflare's id of the zone. */
+  zoneId: matching(/^[0-9a-f]{32}$/, "32 hex digits, shown on the zone's overview page"),
+  /** Address that public routes point to; needed as soon as there is one. */
+  publicAddress: z.ipv4("an IPv4 address").optional(),
+});
+
+export const readinessSchema = z.strictObject({
+  /** Debian packages that the Docker VM needs; missing ones are installed. */
+  packages: z.array(matching(/^[a-z0-9][a-z0-9+.-]+$/, "a Debian package name")),
+  /** From the VM's start until SSH, cloud-init and the Docker engine answer. */
+  timeoutSeconds: seconds,
+  /** Until a new container is healthy. */
+  containerTimeoutSeconds: seconds,
+});
+
+export const drillSchema = z.strictObject({
+  vmId,
+  name: dnsLabel,
+  /** Bridge without port and address that all cards of the restored VM are moved to. */
+  isolatedBridge: bridge,
+  /** Storage of the restored disks. */
+  storage: pveId,
+  /** Absent: as in the archive. */
+  memoryMiB: z.int().min(512).optional(),
+  /** Absent: as in the archive. */
+  cores: z.int().min(1).max(512).optional(),
+  /** Absent: the storage's own limit. */
+  bandwidthLimitKiBps: z.int().positive().optional(),
+  /** Volume id of the archive; absent: the newest. */
+  archive: matching(
+    /^[^:\s]+:backup\/vzdump-qemu-\S+$/,
+    "a volume id such as nas:backup/vzdump-qemu-200-….vma.zst",
+  ).optional(),
+});
+
+export const targetsSchema = z.strictObject({
+  /** Longest accepted time from the start of a drill to the last check. */
+  rtoMinutes: minutes,
+  /** Longest accepted loss of data. */
+  rpoMinutes: minutes,
+});
+
+export const timeoutsSchema = z.strictObject({
+  restoreSeconds: seconds,
+  startSeconds: seconds,
+  agentSeconds: seconds,
+  /** Each check is tried until it passes or this time is over. */
+  checkSeconds: seconds,
+  /** How far a canary stamp may lie after the archive's time and still count. */
+  canarySkewSeconds: z.int("whole seconds").nonnegative(),
+});
+
+/** Keys of every stack. */
+export const sharedShape = {
+  node: dnsLabel,
+  zone: domain,
+  dockerVm: dockerVmSchema,
+  /** Storage that holds the archives. */
+  backupStorage: pveId,
+  files: filesSchema,
+  /** What differs from the operator's own environment; goes into previews and evidence. */
+  environmentNotes: z.array(z.string()).default([]),
+};
+
+export const prodShape = {
+  cloudImage: cloudImageSchema,
+  backup: backupSchema,
+  dns: dnsSchema,
+  readiness: readinessSchema,
+};
+export const drillShape = { drill: drillSchema, targets: targetsSchema, timeouts: timeoutsSchema };
