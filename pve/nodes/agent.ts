@@ -1,0 +1,90 @@
+/** PVE `/nodes/{node}/qemu/{vmid}/agent`: what the guest itself says and does. */
+import { z } from "zod";
+import { type CallOptions, type PveClient, pvePath } from "../client";
+import { pollUntil } from "../wait";
+import { pveBoolean, pveNumber } from "../wire";
+
+/** A VM whose agent is asked. */
+export interface AgentTarget {
+  readonly node: string;
+  readonly vmId: number;
+}
+
+const execSchema = z.object({ pid: pveNumber });
+
+const execStatusSchema = z.object({
+  exited: pveBoolean,
+  exitcode: pveNumber.optional(),
+  signal: pveNumber.optional(),
+  "out-data": z.string().optional(),
+  "err-data": z.string().optional(),
+});
+
+/** How a command in the guest ended. */
+export interface GuestCommandResult {
+  /** -1 when a signal ended it. */
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface GuestCommandOptions {
+  /** Limit for the command in milliseconds; at the end of it the command may still run in the guest. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+  /** Standard input, at most 64 KiB. */
+  readonly inputData?: string;
+}
+
+/** A command in the guest that had not ended in time. */
+export class GuestCommandTimeout extends Error {
+  constructor(command: readonly string[], timeoutMs: number) {
+    super(`"${command.slice(0, 3).join(" ")}" had not ended in the guest after ${Math.round(timeoutMs / 1000)} s`);
+    this.name = "GuestCommandTimeout";
+  }
+}
+
+/** Asks whether the agent answers. @throws PveAgentUnavailable */
+export async function pingAgent(client: PveClient, { node, vmId }: AgentTarget, options?: CallOptions): Promise<void> {
+  await client.post(pvePath`/nodes/${node}/qemu/${vmId}/agent/ping`, z.unknown(), {}, options);
+}
+
+/** Reads a file of the guest, at most 16 MiB. @throws PveApiError when the guest has no such file */
+export async function readGuestFile(
+  client: PveClient,
+  { node, vmId }: AgentTarget,
+  file: string,
+  options?: CallOptions,
+): Promise<string> {
+  const schema = z.object({ content: z.string() });
+  return (await client.get(pvePath`/nodes/${node}/qemu/${vmId}/agent/file-read`, schema, { file }, options)).content;
+}
+
+/**
+ * Runs a command in the guest, without a shell, and waits for its end. Needs VM.GuestAgent.Unrestricted.
+ *
+ * @throws PveAgentUnavailable, GuestCommandTimeout; a command that fails is a result, not an error.
+ */
+export async function runInGuest(
+  client: PveClient,
+  { node, vmId }: AgentTarget,
+  command: readonly string[],
+  { timeoutMs, signal, inputData }: GuestCommandOptions,
+): Promise<GuestCommandResult> {
+  const path = pvePath`/nodes/${node}/qemu/${vmId}/agent`;
+  const deadline = performance.now() + timeoutMs;
+  const callTimeoutMs = Math.max(1000, timeoutMs);
+  const parameters = { command, "input-data": inputData };
+  const { pid } = await client.post(`${path}/exec`, execSchema, parameters, { signal, timeoutMs: callTimeoutMs });
+  const wait = { timeoutMs: Math.max(1, deadline - performance.now()), signal, firstPauseMs: 150 };
+  const result = await pollUntil(wait, async () => {
+    const status = await client.get(`${path}/exec-status`, execStatusSchema, { pid }, { signal });
+    return status.exited ? status : undefined;
+  });
+  if (result === undefined) throw new GuestCommandTimeout(command, timeoutMs);
+  return {
+    exitCode: result.exitcode ?? -1,
+    stdout: result["out-data"] ?? "",
+    stderr: result["err-data"] ?? (result.signal === undefined ? "" : `ended by signal ${result.signal}`),
+  };
+}

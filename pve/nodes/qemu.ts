@@ -1,0 +1,74 @@
+/** PVE `/nodes/{node}/qemu`: configuration, life cycle and restore of VMs. */
+import { z } from "zod";
+import { type CallOptions, type PveClient, type PveParameters, pvePath } from "../client";
+import { pveNumber, upidText } from "../wire";
+
+/** A VM's configuration as the API answers it; values as text whatever their JSON type. */
+const configSchema = z
+  .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
+  .transform((config) =>
+    Object.fromEntries(
+      Object.entries(config).map(([key, value]): [string, string] => [
+        key,
+        typeof value === "boolean" ? (value ? "1" : "0") : String(value),
+      ]),
+    ),
+  );
+
+const statusSchema = z.object({
+  status: z.enum(["running", "stopped"]),
+  name: z.string().optional(),
+  /** Present while a task holds the VM, e.g. `create` during a restore. */
+  lock: z.string().optional(),
+  qmpstatus: z.string().optional(),
+  uptime: pveNumber.optional(),
+});
+export type VmStatus = z.infer<typeof statusSchema>;
+
+/** Configuration with pending changes applied. @throws PveNotFound */
+export async function vmConfig(client: PveClient, node: string, vmId: number): Promise<Record<string, string>> {
+  return client.get(pvePath`/nodes/${node}/qemu/${vmId}/config`, configSchema);
+}
+
+/** Whether the VM runs. @throws PveNotFound */
+export async function vmStatus(
+  client: PveClient,
+  node: string,
+  vmId: number,
+  options?: CallOptions,
+): Promise<VmStatus> {
+  return client.get(pvePath`/nodes/${node}/qemu/${vmId}/status/current`, statusSchema, {}, options);
+}
+
+/** Parameters of a restore. Every further configuration key replaces the archive's. */
+export type RestoreParameters = PveParameters & {
+  readonly vmid: number;
+  /** Volume id of the archive. */
+  readonly archive: string;
+};
+
+/** Starts a restore and gives the task's UPID. The VM is visible at once, with the lock `create`. */
+export async function restoreVm(client: PveClient, node: string, parameters: RestoreParameters): Promise<string> {
+  return client.post(pvePath`/nodes/${node}/qemu`, upidText, parameters);
+}
+
+/** Starts a VM and gives the task's UPID. `timeoutSeconds` limits QEMU's start, not the guest's. */
+export async function startVm(client: PveClient, node: string, vmId: number, timeoutSeconds?: number): Promise<string> {
+  return client.post(pvePath`/nodes/${node}/qemu/${vmId}/status/start`, upidText, { timeout: timeoutSeconds });
+}
+
+/** Ends a VM at once and gives the task's UPID. */
+export async function stopVm(client: PveClient, node: string, vmId: number): Promise<string> {
+  return client.post(pvePath`/nodes/${node}/qemu/${vmId}/status/stop`, upidText);
+}
+
+/** Sets configuration keys synchronously. */
+export async function updateVm(client: PveClient, node: string, vmId: number, changes: PveParameters): Promise<void> {
+  await client.put(pvePath`/nodes/${node}/qemu/${vmId}/config`, z.unknown(), changes);
+}
+
+/** Deletes a stopped VM with its disks and gives the task's UPID. Unreferenced disks of the VMID go too. */
+export async function destroyVm(client: PveClient, node: string, vmId: number): Promise<string> {
+  const query = { purge: true, "destroy-unreferenced-disks": true };
+  return client.delete(pvePath`/nodes/${node}/qemu/${vmId}`, upidText, query);
+}

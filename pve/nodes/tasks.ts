@@ -1,0 +1,120 @@
+/** PVE `/nodes/{node}/tasks`: status, log, and waiting for the end of a task. */
+import { z } from "zod";
+import { type PveClient, pvePath } from "../client";
+import { PveConnectionError, PveNotFound } from "../errors";
+import { parseUpid } from "../upid";
+import { pollUntil, type WaitOptions } from "../wait";
+import { pveNumber, upidText } from "../wire";
+
+const statusSchema = z.object({
+  status: z.enum(["running", "stopped"]),
+  /** Only when stopped: `OK`, `WARNINGS: n` or the error. */
+  exitstatus: z.string().optional(),
+});
+
+const logSchema = z.array(z.object({ n: pveNumber, t: z.string() }));
+
+const listSchema = z.array(
+  z.object({
+    upid: upidText,
+    type: z.string(),
+    id: z.string().nullish(),
+    user: z.string(),
+    starttime: pveNumber,
+    endtime: pveNumber.optional(),
+    status: z.string().optional(),
+  }),
+);
+export type TaskListItem = z.infer<typeof listSchema>[number];
+
+/** How a task ended well. */
+export interface TaskEnd {
+  /** `WARNINGS: n` counts as success; PVE did the work. */
+  readonly exitStatus: string;
+}
+
+const LOG_TAIL = 15;
+/** How long a new task may be unknown: its status can answer 400 just after the call that started it. */
+const UNKNOWN_MS = 5000;
+
+/** A task that ended with an error. */
+export class PveTaskFailed extends Error {
+  constructor(
+    readonly upid: string,
+    /** PVE's own words. */
+    readonly exitStatus: string,
+    readonly logTail: readonly string[],
+  ) {
+    super(`The Proxmox task ${upid} failed: ${exitStatus}${printTail(logTail)}`);
+    this.name = "PveTaskFailed";
+  }
+}
+
+/** A task that had not ended in time. It may still be running. */
+export class PveTaskTimeout extends Error {
+  constructor(
+    readonly upid: string,
+    timeoutMs: number,
+    readonly logTail: readonly string[],
+  ) {
+    super(`The Proxmox task ${upid} had not ended after ${Math.round(timeoutMs / 1000)} s.${printTail(logTail)}`);
+    this.name = "PveTaskTimeout";
+  }
+}
+
+function printTail(lines: readonly string[]): string {
+  return lines.length === 0 ? "" : `\nEnd of its log:\n${lines.map((line) => `  ${line}`).join("\n")}`;
+}
+
+/**
+ * Waits for a task. Polls from 100 ms up to each second; a connection that breaks for a while is not the task's end.
+ *
+ * @throws PveTaskFailed, PveTaskTimeout; the signal's reason when ended.
+ */
+export async function waitForTask(client: PveClient, upid: string, options: WaitOptions): Promise<TaskEnd> {
+  const { node } = parseUpid(upid);
+  const path = pvePath`/nodes/${node}/tasks/${upid}/status`;
+  const begun = performance.now();
+  let lastProblem: PveConnectionError | undefined;
+  const exitStatus = await pollUntil(options, async () => {
+    try {
+      const { status, exitstatus } = await client.get(path, statusSchema, {}, { signal: options.signal });
+      lastProblem = undefined;
+      return status === "running" ? undefined : (exitstatus ?? "unexpected status");
+    } catch (error) {
+      if (error instanceof PveNotFound && performance.now() - begun < UNKNOWN_MS) return undefined;
+      if (!(error instanceof PveConnectionError) || !error.isTransient) throw error;
+      lastProblem = error;
+      return undefined;
+    }
+  });
+  if (exitStatus === undefined) {
+    if (lastProblem !== undefined) throw lastProblem;
+    throw new PveTaskTimeout(upid, options.timeoutMs, await taskLogTail(client, upid));
+  }
+  if (exitStatus !== "OK" && !/^WARNINGS: \d+$/.test(exitStatus)) {
+    throw new PveTaskFailed(upid, exitStatus, await taskLogTail(client, upid));
+  }
+  return { exitStatus };
+}
+
+/** Lines of a task's log from line `start` (0 is the first). */
+export async function taskLog(client: PveClient, upid: string, start = 0, limit = 500): Promise<string[]> {
+  const { node } = parseUpid(upid);
+  const lines = await client.get(pvePath`/nodes/${node}/tasks/${upid}/log`, logSchema, { start, limit });
+  return lines.map(({ t }) => t);
+}
+
+/** The last lines of a task's log; empty if the log can't be read, because it only explains another error. */
+async function taskLogTail(client: PveClient, upid: string): Promise<readonly string[]> {
+  try {
+    return (await taskLog(client, upid, 0, 5000)).filter((line) => line !== "no content").slice(-LOG_TAIL);
+  } catch (error) {
+    return [`(the log could not be read: ${error instanceof Error ? error.message : String(error)})`];
+  }
+}
+
+/** Recent tasks of a VM on a node, running ones included. */
+export async function tasksOfVm(client: PveClient, node: string, vmId: number): Promise<TaskListItem[]> {
+  return client.get(pvePath`/nodes/${node}/tasks`, listSchema, { source: "all", vmid: vmId, limit: 50 });
+}
