@@ -1,0 +1,76 @@
+/** Linux bridges of the lab's nodes, in the network namespace that the lab runs in. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+
+/** A bridge to make: name, and the addresses with prefix that the lab's host carries on it (none: an isolated bridge). */
+export interface Bridge {
+  readonly name: string;
+  readonly addresses: readonly string[];
+}
+
+/**
+ * Makes the bridges and gives them exactly their addresses. Bridges that are there already are kept, with what is plugged in.
+ *
+ * An isolated bridge has no address of any kind, not even a link-local one: nothing of the host answers on it.
+ */
+export async function setUpBridges(bridges: readonly Bridge[]): Promise<void> {
+  for (const { name, addresses } of bridges) {
+    if (!(await linkExists(name))) {
+      // Without forwarding delay a new port carries traffic at once.
+      await ip("link", "add", "name", name, "type", "bridge", "forward_delay", "0", "stp_state", "0");
+    }
+    // Set before `up`, as the link-local address comes with it. No router solicitations from the lab's host either.
+    await ip("link", "set", "dev", name, "addrgenmode", addresses.length === 0 ? "none" : "eui64");
+    await ip("link", "set", "dev", name, "up");
+    const present = await addressesOf(name);
+    for (const address of addresses.filter((wanted) => !present.includes(wanted))) {
+      await ip("address", "add", address, "dev", name);
+    }
+    for (const address of present.filter((found) => !addresses.includes(found))) {
+      await ip("address", "del", address, "dev", name);
+    }
+  }
+}
+
+/** Plugs QEMU's tap device into a bridge. Throws PVE's text for a missing bridge. */
+export async function plugTap(tap: string, bridge: string): Promise<void> {
+  await assertBridge(bridge);
+  // The host must not speak on the guest's cable.
+  await ip("link", "set", "dev", tap, "addrgenmode", "none");
+  await ip("link", "set", "dev", tap, "master", bridge, "up");
+}
+
+/** Throws PVE's text for a missing bridge. */
+export async function assertBridge(bridge: string): Promise<void> {
+  if (!(await linkExists(bridge))) throw new Error(`bridge '${bridge}' does not exist`);
+}
+
+async function linkExists(name: string): Promise<boolean> {
+  const { stdout } = await run("ip", ["-json", "link", "show"]);
+  return (JSON.parse(stdout) as { ifname?: string }[]).some(({ ifname }) => ifname === name);
+}
+
+/** Global addresses of an interface, as `address/prefix`. */
+async function addressesOf(name: string): Promise<string[]> {
+  const { stdout } = await run("ip", ["-json", "address", "show", "dev", name, "scope", "global"]);
+  // Addresses of other scopes are left in the list as empty objects.
+  const links = JSON.parse(stdout) as { addr_info?: { local?: string; prefixlen?: number }[] }[];
+  return links.flatMap(({ addr_info = [] }) =>
+    addr_info.flatMap(({ local, prefixlen }) => (local === undefined ? [] : [`${local}/${prefixlen ?? 32}`])),
+  );
+}
+
+async function ip(...args: string[]): Promise<void> {
+  try {
+    await run("ip", args);
+  } catch (cause) {
+    const { stderr } = cause as { stderr?: string };
+    throw new Error(
+      `Unable to set up the lab's network: "ip ${args.join(" ")}" failed: ${stderr?.trim() ?? String(cause)}. ` +
+        "The lab needs root in a network namespace of its own.",
+      { cause },
+    );
+  }
+}
