@@ -135,7 +135,13 @@ export function decompress(archivePath: string, compression: Compression): Pipe 
       const pipe = transformPipe(compression === "gz" ? createGunzip() : new PassThrough());
       file.on("error", (error) => (pipe.output as Readable & { destroy(e: Error): void }).destroy(error));
       file.pipe(pipe.input);
-      return { ...pipe, kill: () => (file.destroy(), pipe.kill()) };
+      return {
+        ...pipe,
+        kill: () => {
+          file.destroy();
+          pipe.kill();
+        },
+      };
     }
     case "zst":
     case "lzo": {

@@ -1,7 +1,7 @@
-/** Streams raw disk images into a VMA archive. Memory is bounded by two extents and two read chunks, whatever the disks' size. */
+/** Streams disk images into a VMA archive. Memory is bounded by two extents and two read chunks, whatever the disks' size. */
 import { type FileHandle, open } from "node:fs/promises";
 import { type Writable } from "node:stream";
-import { type ClusterRun, dataClusters } from "./extents";
+import { type ClusterRun, dataClusters, type ImageFormat } from "./extents";
 import {
   BLOCK_SIZE,
   BLOCKS_PER_CLUSTER,
@@ -19,12 +19,13 @@ import {
 const CHUNK_CLUSTERS = 16;
 const ZERO_BLOCK = Buffer.alloc(BLOCK_SIZE);
 
-/** A raw disk image that becomes one device of the archive. */
+/** A disk image that becomes one device of the archive. Nobody may write to it meanwhile. */
 export interface VmaSource {
   /** `drive-scsi0` */
   readonly name: string;
   readonly path: string;
-  /** The device's size; a shorter file is an error. */
+  readonly format: ImageFormat;
+  /** The device's size; a file that ends before its data is an error. */
   readonly sizeBytes: number;
 }
 
@@ -123,7 +124,11 @@ async function* readChunks(file: FileHandle, source: VmaSource, runs: readonly C
   const pieces = runs.flatMap((run) => {
     const result: ClusterRun[] = [];
     for (let first = run.first; first < run.first + run.count; first += CHUNK_CLUSTERS) {
-      result.push({ first, count: Math.min(CHUNK_CLUSTERS, run.first + run.count - first) });
+      result.push({
+        first,
+        count: Math.min(CHUNK_CLUSTERS, run.first + run.count - first),
+        fileOffset: run.fileOffset + (first - run.first) * CLUSTER_SIZE,
+      });
     }
     return result;
   });
@@ -132,7 +137,7 @@ async function* readChunks(file: FileHandle, source: VmaSource, runs: readonly C
     const wanted = Math.min(piece.count * CLUSTER_SIZE, source.sizeBytes - start);
     let done = 0;
     while (done < wanted) {
-      const { bytesRead } = await file.read(data, done, wanted - done, start + done);
+      const { bytesRead } = await file.read(data, done, wanted - done, piece.fileOffset + done);
       if (bytesRead === 0) {
         throw new Error(
           `Unable to read ${source.name} from ${source.path}: it ends at ${start + done} of ${source.sizeBytes} bytes. ` +
@@ -142,7 +147,7 @@ async function* readChunks(file: FileHandle, source: VmaSource, runs: readonly C
       done += bytesRead;
     }
     data.fill(0, wanted, piece.count * CLUSTER_SIZE);
-    return { ...piece, data, readBytes: wanted };
+    return { first: piece.first, count: piece.count, data, readBytes: wanted };
   };
   let next: Promise<Chunk> | undefined;
   for (let index = 0; index < pieces.length; index++) {
@@ -187,9 +192,9 @@ export async function writeVma(args: VmaWriteArgs): Promise<VmaWriteProgress> {
       transferredBytes += Math.min(CLUSTER_SIZE, source.sizeBytes - cluster * CLUSTER_SIZE);
     };
     const clusters = clusterCount(source.sizeBytes);
-    const runs = (await dataClusters(source.path))
+    const runs = (await dataClusters(source.path, source.format))
       .filter((run) => run.first < clusters)
-      .map((run) => ({ first: run.first, count: Math.min(run.count, clusters - run.first) }));
+      .map((run) => ({ ...run, count: Math.min(run.count, clusters - run.first) }));
     const file = await open(source.path, "r");
     try {
       let next = 0;
