@@ -1,0 +1,34 @@
+/** Everything that handlers work with. */
+import { type BackupJobs } from "./backup-jobs";
+import { type BackupEngine } from "./backup/types";
+import { type Guests } from "./guests";
+import { type Pools } from "./pools";
+import { type LabSpec } from "./spec";
+import { type LabVolumes } from "./storage";
+import { type StorageConfig } from "./storage-config";
+import { type TaskStore } from "./tasks";
+import { type MachineRunner } from "./types";
+
+/** The emulated node and its parts. */
+export interface Lab {
+  readonly spec: LabSpec;
+  readonly now: () => Date;
+  /** Seconds since the emulated node booted. */
+  readonly uptime: () => number;
+  readonly guests: Guests;
+  readonly tasks: TaskStore;
+  readonly storages: StorageConfig;
+  readonly volumes: LabVolumes;
+  readonly machines: MachineRunner;
+  readonly backups: BackupEngine;
+  readonly jobs: BackupJobs;
+  readonly pools: Pools;
+}
+
+/** @throws Error with PVE's text when the path names another node. */
+export function checkNode(lab: Lab, node: string): void {
+  if (node !== lab.spec.node.name)
+    throw new Error(
+      `hostname lookup '${node}' failed - failed to get address info for: ${node}: Name or service not known`,
+    );
+}

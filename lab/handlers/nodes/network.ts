@@ -1,0 +1,51 @@
+/** `/nodes/{node}/network`: the bridges of the lab, read only. */
+import { checkNode, type Lab } from "../../context";
+import { parameterError } from "../../errors";
+import { nodeParameter, optional, string } from "../../params";
+import { handler } from "../../router";
+
+export const networkHandlers = [
+  handler({
+    method: "GET",
+    path: "/nodes/{node}/network",
+    parameters: { node: nodeParameter, type: optional(string()) },
+    returns: "array",
+    handle: ({ lab, params }) => {
+      checkNode(lab, params.node);
+      if (params.type !== undefined && !["bridge", "any_bridge", "any_local_bridge"].includes(params.type)) return [];
+      return lab.spec.bridges.map(({ name }, index) => ({ ...bridge(lab, name), iface: name, priority: index + 3 }));
+    },
+  }),
+  handler({
+    method: "GET",
+    path: "/nodes/{node}/network/{iface}",
+    parameters: { node: nodeParameter, iface: string({ maxLength: 20 }) },
+    returns: "object",
+    handle: ({ lab, params }) => {
+      checkNode(lab, params.node);
+      if (!lab.spec.bridges.some(({ name }) => name === params.iface))
+        throw parameterError({ iface: "interface does not exist" });
+      return bridge(lab, params.iface);
+    },
+  }),
+];
+
+/** A bridge as `/etc/network/interfaces` would declare it: guests are no ports of the declaration. */
+function bridge(lab: Lab, name: string): Record<string, unknown> {
+  const addresses = lab.spec.bridges.find((one) => one.name === name)?.addresses ?? [];
+  const [cidr] = addresses;
+  const [address, netmask] = cidr?.split("/") ?? [];
+  return {
+    type: "bridge",
+    active: 1,
+    autostart: 1,
+    exists: 1,
+    bridge_ports: "",
+    bridge_stp: "off",
+    bridge_fd: "0",
+    families: ["inet"],
+    method: cidr === undefined ? "manual" : "static",
+    method6: "manual",
+    ...(cidr === undefined ? {} : { cidr, address, netmask }),
+  };
+}

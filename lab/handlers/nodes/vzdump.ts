@@ -1,0 +1,34 @@
+/** `/nodes/{node}/vzdump` */
+import { checkNode } from "../../context";
+import { nodeParameter, string } from "../../params";
+import { handler } from "../../router";
+import { checkSelection, startVzdump, unsupportedVzdump, vzdumpParameters } from "../../vzdump";
+
+export const vzdumpHandlers = [
+  handler({
+    method: "POST",
+    path: "/nodes/{node}/vzdump",
+    parameters: { ...vzdumpParameters, node: nodeParameter },
+    unsupported: [...unsupportedVzdump, "job-id", "stdout"],
+    returns: "string",
+    handle: ({ lab, caller, all, params }) => {
+      checkNode(lab, params.node);
+      checkSelection(params);
+      return startVzdump(lab, all, caller.name);
+    },
+  }),
+  handler({
+    method: "GET",
+    path: "/nodes/{node}/vzdump/extractconfig",
+    parameters: { node: nodeParameter, volume: string() },
+    returns: "string",
+    handle: async ({ lab, params }) => {
+      checkNode(lab, params.node);
+      const { content } = lab.volumes.parse(params.volume);
+      if (content !== "backup")
+        throw new Error(`unable to use volume ${params.volume} - content type needs to be 'backup'`);
+      await lab.volumes.sizeOf(params.volume);
+      return await lab.backups.extractConfig(lab.volumes.pathOf(params.volume));
+    },
+  }),
+];

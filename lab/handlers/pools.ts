@@ -1,0 +1,104 @@
+/** `/pools` */
+import { handler } from "../router";
+import { boolean, oneOf, optional, splitList, string } from "../params";
+import { type Lab } from "../context";
+import { type Pool } from "../pools";
+import { guestSummary } from "./cluster/resources";
+
+const poolId = string();
+
+export const poolHandlers = [
+  handler({
+    method: "GET",
+    path: "/pools",
+    parameters: { poolid: optional(poolId), type: optional(oneOf("qemu", "lxc", "storage")) },
+    returns: "array",
+    handle: ({ lab, params }) => {
+      if (params.poolid === undefined) return lab.pools.list().map(({ poolid, comment }) => ({ poolid, comment }));
+      const pool = existingPool(lab, params.poolid);
+      return [{ poolid: pool.poolid, comment: pool.comment, members: members(lab, pool, params.type) }];
+    },
+  }),
+  handler({
+    method: "POST",
+    path: "/pools",
+    parameters: { poolid: poolId, comment: optional(string()) },
+    returns: "null",
+    handle: ({ lab, params: { poolid, comment } }) => {
+      if (lab.pools.find(poolid) !== undefined) throw new Error(`create pool failed: pool '${poolid}' already exists`);
+      lab.pools.put({ poolid, vms: [], storages: [], ...(comment === undefined ? {} : { comment }) });
+      return null;
+    },
+  }),
+  handler({
+    method: "PUT",
+    path: "/pools",
+    parameters: {
+      poolid: poolId,
+      "allow-move": optional(boolean()),
+      comment: optional(string()),
+      delete: optional(boolean()),
+      storage: optional(string()),
+      vms: optional(string()),
+    },
+    returns: "null",
+    handle: ({ lab, params }) => {
+      const pool = existingPool(lab, params.poolid);
+      const vms = splitList(params.vms ?? "").map(Number);
+      const storages = splitList(params.storage ?? "");
+      if (params.delete === true) {
+        lab.pools.put({
+          ...pool,
+          vms: pool.vms.filter((id) => !vms.includes(id)),
+          storages: pool.storages.filter((id) => !storages.includes(id)),
+        });
+        return null;
+      }
+      for (const vmId of vms) {
+        const owner = lab.pools.ofGuest(vmId);
+        if (owner !== undefined && owner.poolid !== pool.poolid && params["allow-move"] !== true)
+          throw new Error(`update pools failed: VM ${vmId} is already a pool member of ${owner.poolid}`);
+        if (owner !== undefined) lab.pools.forgetGuest(vmId);
+      }
+      const latest = existingPool(lab, params.poolid);
+      lab.pools.put({
+        ...latest,
+        ...(params.comment === undefined ? {} : { comment: params.comment }),
+        vms: [...new Set([...latest.vms, ...vms])],
+        storages: [...new Set([...latest.storages, ...storages])],
+      });
+      return null;
+    },
+  }),
+  handler({
+    method: "DELETE",
+    path: "/pools",
+    parameters: { poolid: poolId },
+    returns: "null",
+    handle: ({ lab, params }) => {
+      const pool = existingPool(lab, params.poolid);
+      if (pool.vms.length > 0 || pool.storages.length > 0)
+        throw new Error(`delete pool failed: pool '${pool.poolid}' is not empty`);
+      lab.pools.remove(pool.poolid);
+      return null;
+    },
+  }),
+];
+
+function existingPool(lab: Lab, id: string): Pool {
+  const pool = lab.pools.find(id);
+  if (pool === undefined) throw new Error(`pool '${id}' does not exist`);
+  return pool;
+}
+
+function members(lab: Lab, pool: Pool, type: string | undefined): unknown[] {
+  const guests = pool.vms.filter((vmId) => lab.guests.exists(vmId)).map((vmId) => guestSummary(lab, vmId));
+  const storages = pool.storages.map((storage) => ({
+    id: `storage/${lab.spec.node.name}/${storage}`,
+    node: lab.spec.node.name,
+    storage,
+    type: "storage",
+  }));
+  if (type === "storage") return storages;
+  return type === "qemu" ? guests : type === "lxc" ? [] : [...guests, ...storages];
+}
