@@ -2,7 +2,7 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { createReadStream } from "node:fs";
 import { availableParallelism } from "node:os";
-import { PassThrough, type Readable, type Writable } from "node:stream";
+import { PassThrough, type Readable, Transform, type TransformCallback, type Writable } from "node:stream";
 import { createGunzip, createGzip } from "node:zlib";
 
 /** How an archive is compressed, by its file extension. */
@@ -75,6 +75,13 @@ function transformPipe(stream: NodeJS.ReadWriteStream & { destroy(error?: Error)
   };
 }
 
+/** Passes copies on, since a writer may reuse its buffer as soon as its write has been taken. */
+class CopyThrough extends Transform {
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: TransformCallback): void {
+    callback(null, Buffer.from(chunk));
+  }
+}
+
 /** The command that PVE would name in its messages; empty without compression. */
 export function compressCommand(compression: Compression, zstdThreads: number): string[] {
   switch (compression) {
@@ -97,7 +104,7 @@ export function compressCommand(compression: Compression, zstdThreads: number): 
 export function compress(compression: Compression, zstdThreads: number): Pipe {
   switch (compression) {
     case "none":
-      return transformPipe(new PassThrough());
+      return transformPipe(new CopyThrough());
     case "gz":
       return transformPipe(createGzip());
     case "zst":

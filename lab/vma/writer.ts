@@ -38,6 +38,7 @@ export interface VmaWriteProgress {
 }
 
 export interface VmaWriteArgs {
+  /** Must be done with a chunk's bytes when it calls back (a pipe, a file, a compressor): buffers are reused. */
   readonly output: Writable;
   /** 16 random bytes. */
   readonly uuid: Buffer;
@@ -72,23 +73,27 @@ class ExtentWriter {
     private readonly uuid: Buffer,
   ) {}
 
+  /** `flush` is due before the next `add`. */
+  get full(): boolean {
+    return this.blocks.length === CLUSTERS_PER_EXTENT;
+  }
+
   /** Adds one cluster; `data` undefined is a hole. Returns its zero bytes. `validBlocks`: blocks that lie within the device. */
-  async add(deviceId: number, cluster: number, data: Buffer | undefined, validBlocks: number): Promise<number> {
+  add(deviceId: number, cluster: number, data: Buffer | undefined, validBlocks: number): number {
     let mask = 0;
+    let stored = 0;
     if (data !== undefined) {
       const buffer = this.buffers[this.current];
       for (let block = 0; block < validBlocks; block++) {
         const start = block * BLOCK_SIZE;
         if (data.compare(ZERO_BLOCK, 0, BLOCK_SIZE, start, start + BLOCK_SIZE) === 0) continue;
         mask |= 1 << block;
+        stored++;
         data.copy(buffer, this.position, start, start + BLOCK_SIZE);
         this.position += BLOCK_SIZE;
       }
     }
     this.blocks.push({ deviceId, cluster, mask });
-    if (this.blocks.length === CLUSTERS_PER_EXTENT) await this.flush();
-    let stored = 0;
-    for (let bits = mask; bits !== 0; bits &= bits - 1) stored++;
     return (validBlocks - stored) * BLOCK_SIZE;
   }
 
@@ -186,9 +191,8 @@ export async function writeVma(args: VmaWriteArgs): Promise<VmaWriteProgress> {
   const extents = new ExtentWriter(args.output, args.uuid);
   for (const [index, source] of args.sources.entries()) {
     const deviceId = index + 1;
-    const add = async (cluster: number, data: Buffer | undefined): Promise<void> => {
-      const blocks = validBlocks(source.sizeBytes, cluster);
-      zeroBytes += await extents.add(deviceId, cluster, data, blocks);
+    const add = (cluster: number, data: Buffer | undefined): void => {
+      zeroBytes += extents.add(deviceId, cluster, data, validBlocks(source.sizeBytes, cluster));
       transferredBytes += Math.min(CLUSTER_SIZE, source.sizeBytes - cluster * CLUSTER_SIZE);
     };
     const clusters = clusterCount(source.sizeBytes);
@@ -200,13 +204,20 @@ export async function writeVma(args: VmaWriteArgs): Promise<VmaWriteProgress> {
       let next = 0;
       for await (const chunk of readChunks(file, source, runs)) {
         args.signal?.throwIfAborted();
-        while (next < chunk.first) await add(next++, undefined);
+        while (next < chunk.first) {
+          add(next++, undefined);
+          if (extents.full) await extents.flush();
+        }
         for (let offset = 0; offset < chunk.count; offset++) {
-          await add(next++, chunk.data.subarray(offset * CLUSTER_SIZE, (offset + 1) * CLUSTER_SIZE));
+          add(next++, chunk.data.subarray(offset * CLUSTER_SIZE, (offset + 1) * CLUSTER_SIZE));
+          if (extents.full) await extents.flush();
         }
         await args.onProgress?.({ transferredBytes, totalBytes, zeroBytes }, chunk.readBytes);
       }
-      while (next < clusters) await add(next++, undefined);
+      while (next < clusters) {
+        add(next++, undefined);
+        if (extents.full) await extents.flush();
+      }
     } finally {
       await file.close();
     }
