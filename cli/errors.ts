@@ -1,0 +1,23 @@
+/** An error that people can act on; its message is all they need to see: "Unable to <action>: <cause>. <what to do>." */
+export class CliError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "CliError";
+  }
+}
+
+/** Someone pressed Ctrl-C or asked the process to end. */
+export class Interrupted extends Error {
+  constructor(readonly signal: NodeJS.Signals) {
+    super(`Interrupted by ${signal}.`);
+    this.name = "Interrupted";
+  }
+}
+
+/** The words of an error and of its causes, each said once, without stacks. */
+export function causeOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.cause === undefined) return error.message;
+  const cause = causeOf(error.cause);
+  return error.message.includes(cause) ? error.message : `${error.message} (${cause})`;
+}

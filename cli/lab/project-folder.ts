@@ -1,0 +1,42 @@
+import { existsSync } from "node:fs";
+import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { runOrThrow } from "../command";
+import { buildOverlay, printOverlay, type OverlayArgs } from "./overlay";
+import type { LabPaths } from "./paths";
+import { applyOverlay, type StackFiles } from "./stack-files";
+
+/** What the stacks' program needs beside the stack files; linked, so that an edit in the clone takes effect at once. */
+const LINKED = [
+  ...["stacks", "components", "services", "provider", "pve", "policy"],
+  ...["node_modules", "package.json", "tsconfig.json"],
+];
+
+/** Makes the lab's key pair and returns its public line. */
+export async function makeSshKey(paths: LabPaths): Promise<string> {
+  await mkdir(join(paths.home, ".ssh"), { recursive: true, mode: 0o700 });
+  await runOrThrow("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", `homelab-${paths.id}`, "-f", paths.sshKey]);
+  await chmod(paths.sshKey, 0o600);
+  return (await runOrThrow("ssh-keygen", ["-y", "-f", paths.sshKey])).trim();
+}
+
+/** Writes the lab's project folder; returns the overlay as people read it. */
+export async function writeProject(
+  paths: LabPaths,
+  repoDir: string,
+  files: StackFiles,
+  args: OverlayArgs,
+): Promise<string> {
+  const overlay = buildOverlay(args);
+  const text = printOverlay(overlay, files.stacks);
+  await mkdir(join(paths.project, "trust"), { recursive: true });
+  await writeFile(join(paths.project, "Pulumi.yaml"), files.project);
+  for (const [stack, original] of Object.entries(files.texts)) {
+    await writeFile(join(paths.project, `Pulumi.${stack}.yaml`), applyOverlay(original, overlay[stack] ?? {}));
+  }
+  for (const name of LINKED) {
+    if (existsSync(join(repoDir, name))) await symlink(join(repoDir, name), join(paths.project, name));
+  }
+  await writeFile(paths.overlayFile, text);
+  return text;
+}

@@ -1,0 +1,31 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { attachInside } from "./inside";
+import type { LabPaths } from "./paths";
+
+/** What to type in a lab that was left running. */
+export function printShellHint(id: string): string[] {
+  const lab = id === "default" ? "" : ` --id ${id}`;
+  return [
+    "",
+    `The lab runs. A shell in it: npm run homelab -- lab shell${lab}`,
+    "    pulumi preview -s prod     pulumi up -s drill     pulumi destroy -s drill     homelab backup now",
+    `End it, leaving nothing but the evidence: npm stop${id === "default" ? "" : ` -- --id ${id}`}`,
+  ];
+}
+
+/** A shell in the lab's namespace with its environment, in its project folder. Returns the shell's exit code. */
+export async function openLabShell(paths: LabPaths): Promise<number> {
+  const rc = join(paths.home, ".bashrc");
+  const banner = [
+    "You are in the rehearsal lab: emulated Proxmox VE, no route to the real network. Leave with: exit",
+    "  pulumi preview -s prod     pulumi up -s drill     pulumi destroy -s drill     homelab backup now",
+  ];
+  const lines = [
+    ...banner.map((line) => `echo '${line}'`),
+    `homelab() { ${JSON.stringify(process.execPath)} --import tsx stacks/../cli/main.ts "$@"; }`,
+    `PS1='(lab ${paths.id}) \\w\\$ '`,
+  ];
+  writeFileSync(rc, `${lines.join("\n")}\n`);
+  return attachInside(paths, ["/bin/bash", "--rcfile", rc, "-i"]);
+}

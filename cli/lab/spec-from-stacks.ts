@@ -1,0 +1,109 @@
+import { availableParallelism } from "node:os";
+import type { LabSpec } from "../../lab/spec";
+import type { DrillConfig, ProdConfig, StackConfig } from "../../stacks/config";
+import { CliError } from "../errors";
+
+/** What the stacks do not say and only the lab needs. */
+export interface LabParts {
+  readonly id: string;
+  readonly dir: string;
+  /** The lab's cloud image. */
+  readonly cloudImageFile: string;
+  readonly registry: { readonly root: string; readonly tags: Readonly<Record<string, string>> };
+  /** Secret. `user@realm!name=uuid`. */
+  readonly apiToken: string;
+  /** Secret. */
+  readonly cloudflareToken: string;
+}
+
+export const CLOUDFLARE_PORT = 8443;
+export const REGISTRY_PORT = 5000;
+
+const GIB = 2 ** 30;
+/** What the emulated node keeps for itself, beside the VMs. */
+const NODE_MEMORY_BYTES = 4 * GIB;
+
+/** The lab that fits the operator's stacks: their node, bridges, storages, sizes, addresses and zone. Pure. */
+export function labSpecFromStacks(stacks: Readonly<Record<string, StackConfig>>, parts: LabParts): LabSpec {
+  const configs = Object.values(stacks);
+  const prod = configs.find((config) => config.kind === "prod");
+  if (prod === undefined) throw new CliError("Unable to plan the lab: no stack has homelab:kind prod. Add one.");
+  const drills = configs.filter((config) => config.kind === "drill");
+  const drillMemoryMiB = drills.map(({ drill }) => drill.memoryMiB ?? prod.dockerVm.memoryMiB);
+  const cores = [prod.dockerVm.cores, ...drills.map(({ drill }) => drill.cores ?? 0), availableParallelism()];
+  return {
+    id: parts.id,
+    dir: parts.dir,
+    node: {
+      name: prod.node,
+      // The lab plays the router too, so one address is enough for node and gateway.
+      address: prod.dockerVm.gateway,
+      memoryBytes: (prod.dockerVm.memoryMiB + Math.max(0, ...drillMemoryMiB)) * 2 ** 20 + NODE_MEMORY_BYTES,
+      cores: Math.max(...cores),
+    },
+    bridges: bridgesOf(prod, drills),
+    storages: storagesOf(prod, drills),
+    downloads: [{ url: prod.cloudImage.url, file: parts.cloudImageFile }],
+    apiTokens: [parts.apiToken],
+    cloudflare: {
+      apiToken: parts.cloudflareToken,
+      zones: [{ id: prod.dns.zoneId, name: prod.zone }],
+      port: CLOUDFLARE_PORT,
+    },
+    registry: { root: parts.registry.root, tags: { ...parts.registry.tags }, port: REGISTRY_PORT },
+  };
+}
+
+function bridgesOf(prod: ProdConfig, drills: readonly DrillConfig[]): LabSpec["bridges"] {
+  const prefix = prod.dockerVm.address.split("/")[1] ?? "24";
+  const isolated = [...new Set(drills.map(({ drill }) => drill.isolatedBridge))];
+  return [
+    { name: prod.dockerVm.bridge, addresses: [`${prod.dockerVm.gateway}/${prefix}`] },
+    ...isolated.map((name) => ({ name, addresses: [] })),
+  ];
+}
+
+function storagesOf(prod: ProdConfig, drills: readonly DrillConfig[]): LabSpec["storages"] {
+  const disks = new Set([prod.dockerVm.storage, ...drills.map(({ drill }) => drill.storage)]);
+  const files = prod.cloudImage.storage;
+  const source = prod.backup.storage;
+  if (source.type === "nfs") {
+    throw new CliError(
+      "Unable to plan the lab: it has no NFS server and homelab:backup.storage.type is nfs. " +
+        "Rehearse with type directory: mount the export on the node and name its folder in path.",
+    );
+  }
+  const overlap = [files, prod.backupStorage].find((id) => disks.has(id));
+  if (overlap !== undefined || files === prod.backupStorage) {
+    throw new CliError(
+      `Unable to plan the lab: storage "${overlap ?? files}" would hold disks, images and archives at once. ` +
+        "Use different storages for disks (dockerVm.storage), files (cloudImage.storage) and archives (backupStorage).",
+    );
+  }
+  return [
+    ...[...disks].map((id) => ({
+      id,
+      kind: "lvmthin" as const,
+      content: ["images"],
+      totalBytes: 200 * GIB,
+      predefined: true,
+    })),
+    {
+      id: files,
+      kind: "dir",
+      content: ["iso", "import", "snippets"],
+      totalBytes: 100 * GIB,
+      path: "/var/lib/vz",
+      predefined: true,
+    },
+    {
+      id: prod.backupStorage,
+      kind: "dir",
+      content: ["backup"],
+      totalBytes: 500 * GIB,
+      path: source.type === "directory" ? source.path : `/mnt/pve/${prod.backupStorage}`,
+      // `existing` means that the operator made it by hand; else prod declares it.
+      predefined: source.type === "existing",
+    },
+  ];
+}

@@ -1,0 +1,87 @@
+/** The operator's committed stack files, read without Pulumi. */
+import { readFile, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { parse, parseDocument, type Document } from "yaml";
+import { loadCatalogue, secretKeys } from "../../services/catalogue";
+import { parseConfig, type ProdConfig, type StackConfig } from "../../stacks/config";
+import { readRawConfig } from "../../stacks/raw-config";
+import { CliError, causeOf } from "../errors";
+
+/** The project as it is committed. */
+export interface StackFiles {
+  /** Text of `Pulumi.yaml`. */
+  readonly project: string;
+  /** Checked configuration of each stack by its name. */
+  readonly stacks: Readonly<Record<string, StackConfig>>;
+  /** Texts of the stack files by stack name. */
+  readonly texts: Readonly<Record<string, string>>;
+  /** Names of the stack that is production, and its configuration. */
+  readonly prod: { readonly name: string; readonly config: ProdConfig };
+  /** Secrets that a production stack needs. */
+  readonly secretKeys: readonly string[];
+  /** Images that the catalogue's containers are made from, each once. */
+  readonly images: readonly string[];
+}
+
+const KEYS_OF_ENCRYPTION = ["encryptionsalt", "encryptedkey", "secretsprovider"];
+
+/** Reads and checks all stack files of a clone. Throws one error that names every problem of every stack. */
+export async function readStackFiles(repoDir: string): Promise<StackFiles> {
+  const project = await readFile(join(repoDir, "Pulumi.yaml"), "utf8").catch((error: unknown) => {
+    throw new CliError(`Unable to read Pulumi.yaml: ${causeOf(error)}. Run this in a clone of the project.`, {
+      cause: error,
+    });
+  });
+  const catalogue = loadCatalogue(join(repoDir, "services"));
+  const needed = secretKeys(catalogue);
+  const stacks: Record<string, StackConfig> = {};
+  const texts: Record<string, string> = {};
+  const problems: string[] = [];
+  for (const file of (await readdir(repoDir)).sort()) {
+    const stack = /^Pulumi\.([\w-]+)\.yaml$/.exec(file)?.[1];
+    if (stack === undefined) continue;
+    const text = await readFile(join(repoDir, file), "utf8");
+    const { raw } = readRawConfig(parse(project), parse(text) ?? {});
+    // This version has no emergency restore; its stack file is the operator's business and not the lab's.
+    if (raw["homelab:kind"] === "restore") continue;
+    // Secrets are generated for the lab, whether or not the operator has set theirs.
+    if (raw["homelab:kind"] === "prod") for (const key of needed) raw[`homelab:${key}`] = "";
+    const context = { stack, projectDir: repoDir, secretKeys: new Set(needed), catalogue };
+    try {
+      stacks[stack] = parseConfig(raw, context);
+      texts[stack] = text;
+    } catch (error) {
+      problems.push(causeOf(error));
+    }
+  }
+  if (problems.length > 0) throw new CliError(problems.join("\n"));
+  const prods = Object.entries(stacks).flatMap(([name, config]) => (config.kind === "prod" ? [{ name, config }] : []));
+  const [prod, ...others] = prods;
+  if (prod === undefined || others.length > 0) {
+    const names = prods.map(({ name }) => name).join(", ");
+    throw new CliError(
+      `Unable to tell which stack is production: ${prod === undefined ? "no" : "more than one"} stack file has ` +
+        `homelab:kind prod${names === "" ? "" : ` (${names})`}. Keep exactly one, such as Pulumi.prod.yaml.`,
+    );
+  }
+  const images = [...new Set(catalogue.map(({ image }) => image))];
+  return { project, stacks, texts, prod, secretKeys: needed, images };
+}
+
+/** A stack file's text with keys replaced, and without the operator's encryption and secrets. Comments stay. */
+export function applyOverlay(text: string, values: Readonly<Record<string, unknown>>): string {
+  const document: Document = parseDocument(text);
+  if (document.contents === null) document.contents = document.createNode({});
+  for (const key of KEYS_OF_ENCRYPTION) document.delete(key);
+  const config = (document.toJS() as { config?: Record<string, unknown> }).config ?? {};
+  if (document.get("config") === undefined || document.get("config") === null) {
+    document.set("config", document.createNode({}));
+  }
+  for (const [key, value] of Object.entries(config)) {
+    if (typeof value === "object" && value !== null && "secure" in value) document.deleteIn(["config", key]);
+  }
+  for (const [key, value] of Object.entries(values)) {
+    document.setIn(["config", `homelab:${key}`], document.createNode(value));
+  }
+  return document.toString({ lineWidth: 0 });
+}

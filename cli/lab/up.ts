@@ -1,0 +1,130 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import { mkdir, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { CliError } from "../errors";
+import type { Progress } from "../progress";
+import { startDaemon } from "./daemon";
+import { takeLabDown } from "./down";
+import { labEnvironment } from "./environment";
+import { runInsideOrThrow } from "./inside";
+import { createNamespace, namespaceExists } from "./namespace";
+import { isAlive, readOwner, writeOwner } from "./owner";
+import { labPaths, type LabPaths } from "./paths";
+import type { LabParts as Prepared } from "./prepare";
+import { makeSshKey, writeProject } from "./project-folder";
+import { labSpecFromStacks } from "./spec-from-stacks";
+import type { StackFiles } from "./stack-files";
+
+export interface LabUpArgs {
+  readonly id: string;
+  /** Absolute folder of the clone. */
+  readonly repoDir: string;
+  readonly files: StackFiles;
+  readonly prepared: Prepared;
+  readonly progress: Progress;
+  /** Where runs leave their evidence; default: the clone's `drills`. */
+  readonly evidenceDir?: string;
+}
+
+/** A lab whose APIs answer, with its stacks made and their secrets set. */
+export interface RunningLab {
+  readonly paths: LabPaths;
+  readonly files: StackFiles;
+  /** Generated values by key. Secret. */
+  readonly secrets: Readonly<Record<string, string>>;
+}
+
+/** Clears what an earlier lab of this id left by a crash; refuses when one is running. */
+export async function claimLab(id: string, repoDir: string, progress: Progress): Promise<LabPaths> {
+  const paths = labPaths(id);
+  const owner = readOwner(paths);
+  if (owner !== undefined && isAlive(owner)) {
+    throw new CliError(
+      `Unable to start the lab "${id}": process ${owner.pid} runs it. Wait for it, or end it with: npm stop`,
+    );
+  }
+  if (owner?.kept === true && existsSync(paths.caFile) && namespaceExists(paths)) {
+    throw new CliError(
+      `Unable to start the lab "${id}": it was left running. Go on in it with \`npm run homelab -- lab shell\`, ` +
+        "or end it with: npm stop",
+    );
+  }
+  if (owner !== undefined || existsSync(paths.dir) || namespaceExists(paths)) {
+    await progress.step("clearing what an earlier lab left", () => takeLabDown(paths));
+  }
+  await mkdir(paths.dir, { recursive: true, mode: 0o700 });
+  writeOwner(paths, repoDir, false);
+  return paths;
+}
+
+/** Starts the lab in a claimed folder. Whoever claimed it takes it down, also when this fails. */
+export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
+  const { files, prepared, progress, repoDir } = args;
+  const paths = labPaths(args.id);
+  const apiToken = `homelab@pve!lab=${randomUUID()}`;
+  const cloudflareToken = randomBytes(20).toString("hex");
+  const spec = labSpecFromStacks(files.stacks, {
+    id: args.id,
+    dir: paths.dir,
+    cloudImageFile: prepared.cloudImage.file,
+    registry: prepared.registry,
+    apiToken,
+    cloudflareToken,
+  });
+  const environment = labEnvironment({
+    paths,
+    pulumiBinDir: prepared.toolchain.binDir,
+    nodeAddress: spec.node.address,
+    apiToken,
+    cloudflareToken,
+    passphrase: randomBytes(24).toString("hex"),
+    outer: process.env,
+  });
+  const secrets = Object.fromEntries(files.secretKeys.map((key) => [key, randomBytes(24).toString("hex")]));
+
+  await progress.step("starting the lab", async ({ detail }) => {
+    detail("network namespace");
+    await createNamespace(paths);
+    for (const dir of [paths.home, paths.state, paths.pulumiHome]) await mkdir(dir, { recursive: true, mode: 0o700 });
+    await symlink(join(prepared.toolchain.pulumiPluginsHome, "plugins"), join(paths.pulumiHome, "plugins"));
+    await writeFile(paths.environmentFile, JSON.stringify(environment, undefined, 2), { mode: 0o600 });
+    await writeFile(paths.secretsFile, JSON.stringify(secrets, undefined, 2), { mode: 0o600 });
+    detail("project folder");
+    const sshPublicKey = await makeSshKey(paths);
+    const overlay = await writeProject(paths, repoDir, files, {
+      stacks: files.stacks,
+      evidenceDir: args.evidenceDir ?? join(repoDir, "drills"),
+      trustDir: join(paths.project, "trust"),
+      knownHostsFile: join(paths.home, "known_hosts"),
+      sshKeyFile: paths.sshKey,
+      sshPublicKey,
+      cloudImageSha256: prepared.cloudImage.sha256,
+      secretKeys: files.secretKeys,
+      machineNote: "virtual machines by QEMU",
+    });
+    progress.log(`overlay:\n${overlay}`);
+    detail("APIs");
+    await startDaemon(paths, repoDir, spec, environment);
+  });
+  await progress.step("making the stacks", async ({ detail }) => {
+    for (const [stack, config] of Object.entries(files.stacks)) {
+      detail(stack);
+      await runInsideOrThrow(paths, ["pulumi", "stack", "init", stack, "--non-interactive"]);
+      if (config.kind === "prod") await setSecrets(paths, stack, secrets);
+    }
+  });
+  return { paths, files, secrets };
+}
+
+async function setSecrets(paths: LabPaths, stack: string, secrets: Readonly<Record<string, string>>): Promise<void> {
+  for (const [key, value] of Object.entries(secrets)) {
+    // By stdin: a command line can be seen by every process of the machine.
+    await runInsideOrThrow(paths, ["pulumi", "config", "set", "-s", stack, "--secret", key], { input: value });
+  }
+}
+
+/** What the lab replaced in the operator's stacks, as written at its start. */
+export function readOverlay(paths: LabPaths): string {
+  return readFileSync(paths.overlayFile, "utf8");
+}

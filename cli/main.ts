@@ -1,0 +1,147 @@
+/** What an operator types besides `pulumi`. */
+import { join, resolve } from "node:path";
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { cacheDir } from "../toolchain/cache";
+import { CliError, Interrupted, causeOf } from "./errors";
+import { Progress } from "./progress";
+
+const REPO_DIR = resolve(__dirname, "..");
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+const EXIT_INTERRUPTED = 130;
+
+interface LabOptions {
+  id: string;
+}
+
+function parseId(value: string): string {
+  if (/^[a-z0-9]{1,20}$/.test(value)) return value;
+  throw new InvalidArgumentError("1 to 20 lower-case letters and digits are expected.");
+}
+
+/** Commands load what they need when they run: `--help` and a typing error answer at once. */
+function program(setExit: (code: number) => void): Command {
+  const root = new Command("homelab")
+    .description("A Proxmox homelab as a Pulumi program in which a restore drill is another stack")
+    .exitOverride()
+    .showHelpAfterError("(--help shows what there is)");
+
+  root
+    .command("rehearse")
+    .description("bring production up, back it up and drill its restore, on virtual machines of this computer")
+    .option("--keep", "leave the lab running, with the drill standing, and open a shell in it", false)
+    .option("--id <id>", "name of the lab on this machine", parseId, "default")
+    .action(async (options: LabOptions & { keep: boolean }) => {
+      const { rehearse } = await import("./rehearsal/rehearse.ts");
+      setExit(await withProgress("rehearse", (progress) => rehearse({ ...options, repoDir: REPO_DIR, progress })));
+    });
+
+  const lab = root.command("lab").description("the rehearsal lab by itself");
+  lab
+    .command("up")
+    .description("start the lab and leave it running, without bringing anything up in it")
+    .option("--id <id>", "name of the lab on this machine", parseId, "default")
+    .action(async ({ id }: LabOptions) => {
+      const { startLab } = await import("./lab/start.ts");
+      await withProgress("lab-up", (progress) => startLab({ id, repoDir: REPO_DIR, progress }));
+    });
+  lab
+    .command("down")
+    .description("end the lab and remove everything of it, also after a crash")
+    .option("--id <id>", "name of the lab on this machine", parseId, "default")
+    .action(async ({ id }: LabOptions) => {
+      const [{ takeLabDown }, { labPaths }] = await Promise.all([import("./lab/down.ts"), import("./lab/paths.ts")]);
+      const remains = await takeLabDown(labPaths(id), (line) => process.stdout.write(`${line}\n`));
+      const nothing = remains.processes === 0 && !remains.namespace && !remains.files;
+      process.stdout.write(
+        nothing ? `There was no lab "${id}".\n` : `The lab "${id}" is gone (${remains.processes} processes ended).\n`,
+      );
+    });
+  lab
+    .command("shell")
+    .description("open a shell in the lab, where the plain pulumi commands work")
+    .option("--id <id>", "name of the lab on this machine", parseId, "default")
+    .option("-c, --command <command>", "run this instead of an interactive shell")
+    .action(async ({ id, command }: LabOptions & { command?: string }) => {
+      const [{ openLabShell }, { attachInside }, { labPaths }] = await Promise.all([
+        import("./lab/shell.ts"),
+        import("./lab/inside.ts"),
+        import("./lab/paths.ts"),
+      ]);
+      const paths = labPaths(id);
+      setExit(await (command === undefined ? openLabShell(paths) : attachInside(paths, ["/bin/bash", "-c", command])));
+    });
+  lab
+    .command("status")
+    .description("tell which labs this machine has")
+    .action(async () => {
+      const { describeLab, labIds } = await import("./lab/status.ts");
+      const lines = await Promise.all(labIds().map((id) => describeLab(id)));
+      process.stdout.write(lines.length === 0 ? "No lab.\n" : `${lines.join("\n")}\n`);
+    });
+
+  const backup = root.command("backup").description("backups of the Docker VM");
+  backup
+    .command("now")
+    .description("run the declared backup job at once and wait for the archive on the storage")
+    .option("-s, --stack <stack>", "production's stack", "prod")
+    .option("--job <id>", "the job, where several back the VM up")
+    .action(async ({ stack, job }: { stack: string; job?: string }) => {
+      const [{ backupNow }, { readStackFiles }] = await Promise.all([
+        import("./backup.ts"),
+        import("./lab/stack-files.ts"),
+      ]);
+      const { stacks } = await readStackFiles(process.cwd());
+      const config = stacks[stack];
+      if (config?.kind !== "prod") {
+        const names = Object.entries(stacks).flatMap(([name, { kind }]) => (kind === "prod" ? [name] : []));
+        throw new CliError(
+          `Unable to back up stack "${stack}": it is no production stack. Use one of: ${names.join(", ")}.`,
+        );
+      }
+      await withProgress("backup", (progress) => backupNow({ config, job, progress }));
+    });
+  return root;
+}
+
+async function withProgress<T>(name: string, work: (progress: Progress) => Promise<T>): Promise<T> {
+  const time = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
+  using progress = new Progress(join(cacheDir(), "logs", `${name}-${time}.log`));
+  try {
+    return await work(progress);
+  } catch (error) {
+    if (!(error instanceof Interrupted))
+      progress.log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    if (error instanceof CliError)
+      throw new CliError(`${error.message}\nFull log: ${progress.logFile}`, { cause: error });
+    throw error;
+  }
+}
+
+async function main(): Promise<number> {
+  let exitCode = 0;
+  try {
+    await program((code) => (exitCode = code)).parseAsync();
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+    if (error instanceof Interrupted) {
+      process.stderr.write(`${error.message}\n`);
+      return EXIT_INTERRUPTED;
+    }
+    const known = error instanceof CliError || (error instanceof Error && error.message.startsWith("Unable to "));
+    process.stderr.write(known ? `\n${error.message}\n` : `\n${printUnexpected(error)}\n`);
+    return EXIT_FAILED;
+  }
+}
+
+function printUnexpected(error: unknown): string {
+  return error instanceof Error
+    ? `${error.stack ?? error.message}${error.cause ? `\ncaused by ${causeOf(error.cause)}` : ""}`
+    : String(error);
+}
+
+void main().then((code) => {
+  // Not just exitCode: after an interrupt, abandoned work must not keep the process alive.
+  process.exit(code);
+});

@@ -1,0 +1,129 @@
+/** The steps of a rehearsal, each one what an operator would type, run in the lab. */
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { Evidence } from "../../provider/contract/evidence";
+import type { DrillConfig } from "../../stacks/config";
+import { CliError } from "../errors";
+import { runInsideOrThrow } from "../lab/inside";
+import { pulumi } from "../lab/pulumi";
+import type { RunningLab } from "../lab/up";
+import type { Progress } from "../progress";
+import { listRuns, readNewEvidence } from "./evidence";
+
+/** What every step needs. */
+export interface StepArgs {
+  readonly lab: RunningLab;
+  readonly repoDir: string;
+  readonly evidenceDir: string;
+  readonly progress: Progress;
+}
+
+/** The drill stack of the project. Throws when there is not exactly one. */
+export function drillStack(lab: Pick<RunningLab, "files">): { name: string; config: DrillConfig } {
+  const drills = Object.entries(lab.files.stacks).flatMap(([name, config]) =>
+    config.kind === "drill" ? [{ name, config }] : [],
+  );
+  const [drill] = drills;
+  if (drill !== undefined && drills.length === 1) return drill;
+  throw new CliError(
+    `Unable to rehearse a drill: ${drills.length} stack files have homelab:kind drill. Keep one, such as Pulumi.drill.yaml.`,
+  );
+}
+
+export async function bringProdUp({ lab, progress }: StepArgs): Promise<void> {
+  const stack = lab.files.prod.name;
+  await progress.step(`pulumi up -s ${stack}`, (step) => pulumi(lab.paths, ["up", "-s", stack, "--yes"], step));
+}
+
+/** Runs `homelab backup now` as it is typed in a shell of the lab. */
+export async function backUp({ lab, repoDir, progress }: StepArgs): Promise<void> {
+  const stack = lab.files.prod.name;
+  await progress.step("homelab backup now", async (step) => {
+    const result = await runInsideOrThrow(
+      lab.paths,
+      nodeCommand(repoDir, "cli/main.ts", ["backup", "now", "-s", stack]),
+      { onLine: (line) => step.detail(line.trim()) },
+    );
+    const archive = /\S+:backup\/\S+, .*/.exec(result.stdout)?.[0];
+    if (archive !== undefined) step.line(archive);
+  });
+}
+
+/** Writes a row through the proxy; its title is how a restored copy is known. */
+export async function writeProof({ lab, repoDir, progress }: StepArgs, title: string): Promise<void> {
+  const { config } = lab.files.prod;
+  const url = `https://rss.${config.zone}`;
+  const rootFile = join(lab.paths.project, "trust", `${config.zone}-proxy-root.pem`);
+  await progress.step(`writing data through ${url}`, () =>
+    runInsideOrThrow(lab.paths, nodeCommand(repoDir, "cli/rehearsal/inside.ts", ["write-row", url, rootFile, title]), {
+      env: { MINIFLUX_PASSWORD: lab.secrets["minifluxAdminPassword"] ?? "" },
+      timeoutMs: 180_000,
+    }),
+  );
+}
+
+/** Looks for the row in the drill's VM. */
+export async function findProof({ lab, repoDir, progress }: StepArgs, title: string): Promise<void> {
+  const { config } = drillStack(lab);
+  const vmId = config.drill.vmId;
+  await progress.step(`looking for that data in the restored VM ${vmId}`, async () => {
+    const command = nodeCommand(repoDir, "cli/rehearsal/inside.ts", ["count-row", config.node, String(vmId), title]);
+    const { stdout } = await runInsideOrThrow(lab.paths, command, { timeoutMs: 180_000 });
+    if (Number(stdout.trim().split("\n").at(-1)) !== 1) {
+      throw new CliError(
+        `Unable to find the data in the restored VM ${vmId}: its database has no category "${title}", which was ` +
+          "written before the backup. The backup does not hold what production held; look at the drill's report.",
+      );
+    }
+  });
+}
+
+/** One drill from `up` to the verdict in its evidence. A failed verdict is a result, not an error. */
+export async function runDrill(args: StepArgs): Promise<{ evidence: Evidence; reportFile: string }> {
+  const { lab, progress, evidenceDir } = args;
+  const { name } = drillStack(lab);
+  const before = await listRuns(evidenceDir);
+  const result = await progress
+    .step(`pulumi up -s ${name}`, async (step) => {
+      const ended = await pulumi(lab.paths, ["up", "-s", name, "--yes"], step, { allowFailure: true });
+      if (ended.code !== 0) throw new DrillFailed(`${ended.stdout}\n${ended.stderr}`);
+      return "";
+    })
+    .catch((error: unknown) => {
+      if (error instanceof DrillFailed) return error.output;
+      throw error;
+    });
+  if (result !== "" && (await listRuns(evidenceDir)).length === before.length) {
+    throw new CliError(
+      `Unable to run the drill: \`pulumi up -s ${name}\` failed. Its last output:\n${lastLines(result)}`,
+    );
+  }
+  return readNewEvidence(evidenceDir, before);
+}
+
+export async function destroyDrill({ lab, progress }: StepArgs): Promise<void> {
+  const { name } = drillStack(lab);
+  await progress.step(`pulumi destroy -s ${name}`, (step) => pulumi(lab.paths, ["destroy", "-s", name, "--yes"], step));
+}
+
+class DrillFailed extends Error {
+  constructor(readonly output: string) {
+    super("The drill's update failed.");
+    this.name = "DrillFailed";
+  }
+}
+
+function lastLines(text: string): string {
+  return text
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .slice(-30)
+    .join("\n");
+}
+
+/** A script of the clone, run by this Node with tsx. */
+export function nodeCommand(repoDir: string, script: string, args: readonly string[]): string[] {
+  const tsx = createRequire(join(repoDir, "package.json")).resolve("tsx");
+  return [process.execPath, "--import", pathToFileURL(tsx).href, join(repoDir, script), ...args];
+}
