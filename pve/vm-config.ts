@@ -40,8 +40,8 @@ export function printQmdumpEntry({ key, device, storage, format }: QmdumpEntry):
 }
 
 /**
- * Reads the current section (no snapshots, no pending). `description` holds the comment lines, decoded, each ending in a
- * line feed. Lines of an archive's mapping are left out.
+ * Reads the current section (no snapshots, no pending). `description` holds the comment lines, decoded, without blank
+ * space at the end. Lines of an archive's mapping are left out.
  */
 export function parseVmConfig(text: string): Record<string, string> {
   const config: Record<string, string> = {};
@@ -57,7 +57,7 @@ export function parseVmConfig(text: string): Record<string, string> {
     if (match?.[1] !== undefined && match[2] !== undefined && match[2] !== "") config[match[1]] = match[2];
   }
   if (description.length > 0) {
-    config["description"] = Buffer.from(description.map((line) => `${line}\n`).join(""), "latin1").toString("utf8");
+    config["description"] = Buffer.from(description.join("\n"), "latin1").toString("utf8").replace(/\s+$/, "");
   }
   return config;
 }
@@ -97,6 +97,11 @@ export function isCdrom(value: string): boolean {
 export function isCloudInitDrive(value: string): boolean {
   const file = parsePropertyString(value, "file")["file"] ?? "";
   return /(?:^[^:]+:cloudinit$)|(?:vm-\d+-cloudinit(?:\.[a-z0-9]+)?$)/.test(file);
+}
+
+/** Volume id of a drive value; `none`, `cdrom` or a path where it has none. */
+export function driveVolume(value: string): string {
+  return parsePropertyString(value, "file")["file"] ?? "";
 }
 
 /** Keys of all drives, CD-ROMs included, in natural order. */

@@ -48,6 +48,10 @@ export const journalEventSchema = z.discriminatedUnion("type", [
     /** Process that keeps the run going; a dead one means the run is over. */
     pid: z.number().int(),
   }),
+  /** Written before Proxmox is asked to restore, so that a crash just after the call is recognised. */
+  z.strictObject({ ...base, type: z.literal("restore-requested"), vmId: vmIdSchema, archive: z.string() }),
+  /** Proxmox accepted the restore: from now on something of this run may be at the VMID. */
+  z.strictObject({ ...base, type: z.literal("restore-accepted"), upid: z.string() }),
   /** End of a phase. It lasted from the end of the phase before (or the start of the run) to `at`. */
   z.strictObject({
     ...base,

@@ -118,3 +118,13 @@ async function taskLogTail(client: PveClient, upid: string): Promise<readonly st
 export async function tasksOfVm(client: PveClient, node: string, vmId: number): Promise<TaskListItem[]> {
   return client.get(pvePath`/nodes/${node}/tasks`, listSchema, { source: "all", vmid: vmId, limit: 50 });
 }
+
+/** Stops a running task and waits until it has ended, however it ended. */
+export async function stopTask(client: PveClient, node: string, upid: string, options: WaitOptions): Promise<void> {
+  await client.delete(pvePath`/nodes/${node}/tasks/${upid}`, z.unknown(), {}, { signal: options.signal });
+  try {
+    await waitForTask(client, upid, options);
+  } catch (error) {
+    if (!(error instanceof PveTaskFailed)) throw error;
+  }
+}

@@ -1,0 +1,49 @@
+/** SQL in a PostgreSQL container of the restored guest, read-only. */
+import type { CheckSpec } from "../contract/checks";
+import { shorten } from "../text";
+import type { Guest } from "./guest";
+import { type Attempt, failed, notYet, type Outcome, passed, tryUntilDone } from "./outcome";
+
+/** Which database is asked. */
+export interface Database {
+  readonly container: string;
+  readonly database: string;
+  readonly user: string;
+}
+
+/** `docker exec … psql` for one statement whose bare value is printed. The session can't write. */
+export function psqlCommand({ container, database, user }: Database, query: string): string[] {
+  const readOnly = "PGOPTIONS=-c default_transaction_read_only=on";
+  const psql = ["psql", "-X", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-U", user, "-d", database, "-c", query];
+  return ["docker", "exec", "-e", readOnly, container, ...psql];
+}
+
+/** One value, or why there is none yet. */
+export async function queryValue(
+  guest: Guest,
+  database: Database,
+  query: string,
+): Promise<{ value: string } | { problem: string }> {
+  const { exitCode, stdout, stderr } = await guest.run(psqlCommand(database, query));
+  return exitCode === 0
+    ? { value: stdout.trim() }
+    : { problem: `${database.container}: ${shorten(stderr || `psql ended with ${exitCode}`)}` };
+}
+
+/** Tries until the database answers; the first answer counts, because restored data does not change by waiting. */
+export async function checkSql(guest: Guest, check: Extract<CheckSpec, { kind: "sql" }>): Promise<Outcome> {
+  return tryUntilDone(guest, async () => {
+    const result = await queryValue(guest, check, check.query);
+    return "problem" in result ? notYet(result.problem) : compareValue(check.expect, result.value);
+  });
+}
+
+function compareValue(expect: { atLeast: number } | { equals: string }, value: string): Attempt {
+  if ("equals" in expect) {
+    return value === expect.equals ? passed(`"${value}"`) : failed(`"${shorten(value)}", expected "${expect.equals}"`);
+  }
+  const number = value === "" ? Number.NaN : Number(value);
+  return number >= expect.atLeast
+    ? passed(`${value}, at least ${expect.atLeast} expected`)
+    : failed(`"${shorten(value)}", expected at least ${expect.atLeast}`);
+}

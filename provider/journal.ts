@@ -1,0 +1,144 @@
+/** The run journal on disk: appended line by line, each synced before the step goes on. */
+import { mkdir, open, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Evidence, type JournalEvent, journalEventSchema } from "./contract/evidence";
+import { evidenceFromJournal } from "./evidence";
+import { readFileIfThere, writeFileAtomically } from "./files";
+import { isProcessAlive } from "./process-alive";
+import { renderReport } from "./report";
+
+/** An event without what the journal adds itself. */
+export type NewEvent = DistributiveOmit<JournalEvent, "at" | "runId">;
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+
+/** Which journal: the run's folder and id. */
+export interface JournalRef {
+  readonly runDir: string;
+  readonly runId: string;
+}
+
+const JOURNAL = "journal.ndjson";
+const EVIDENCE = "drill.json";
+
+/** Path of a run's journal. */
+export function journalFile(runDir: string): string {
+  return join(runDir, JOURNAL);
+}
+
+/** Appends one event and returns once it is on disk. */
+export async function appendEvent(
+  { runDir, runId }: JournalRef,
+  event: NewEvent,
+  at = new Date(),
+): Promise<JournalEvent> {
+  const complete = journalEventSchema.parse({ ...event, at: at.toISOString(), runId });
+  await mkdir(runDir, { recursive: true });
+  const file = await open(journalFile(runDir), "a", 0o644);
+  try {
+    await file.writeFile(`${JSON.stringify(complete)}\n`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return complete;
+}
+
+/** All events of a run. A last line that a crash cut off is ignored; anything else that can't be read is an error. */
+export async function readJournal(runDir: string): Promise<JournalEvent[]> {
+  const path = journalFile(runDir);
+  const lines = (await readFile(path, "utf8")).split("\n");
+  const isTorn = lines.at(-1) !== "";
+  const whole = isTorn ? lines.slice(0, -1) : lines;
+  return whole
+    .filter((line) => line !== "")
+    .map((line, index) => {
+      try {
+        return journalEventSchema.parse(JSON.parse(line));
+      } catch (error) {
+        const text = `Unable to read line ${index + 1} of the journal ${path}: it is no journal event.`;
+        throw new Error(`${text} The journal was changed by hand; restore it or move its folder away.`, {
+          cause: error,
+        });
+      }
+    });
+}
+
+/** All events of a run; none when its evidence folder was moved away, which must not keep a VM from being removed. */
+export async function readJournalIfThere(runDir: string): Promise<JournalEvent[]> {
+  return (await readFileIfThere(journalFile(runDir))) === undefined ? [] : readJournal(runDir);
+}
+
+/** Files made from a journal. */
+export interface EvidenceFiles {
+  readonly evidence: Evidence;
+  readonly evidenceFile: string;
+  readonly reportFile: string;
+}
+
+/** Makes `drill.json` and `report.md` from the journal; made again, they are the same. */
+export async function writeEvidence(runDir: string): Promise<EvidenceFiles> {
+  const evidence = evidenceFromJournal(await readJournal(runDir));
+  const evidenceFile = join(runDir, EVIDENCE);
+  const reportFile = join(runDir, "report.md");
+  await writeFileAtomically(evidenceFile, `${JSON.stringify(evidence, null, 2)}\n`);
+  await writeFileAtomically(reportFile, renderReport(evidence));
+  return { evidence, evidenceFile, reportFile };
+}
+
+/** Ends a run as `aborted` if it has no end yet, and writes its evidence. Gives whether it had none. */
+export async function closeAsAborted(ref: JournalRef, reason: string): Promise<boolean> {
+  const events = await readJournal(ref.runDir);
+  if (events.some(({ type }) => type === "run-ended")) return false;
+  await appendEvent(ref, { type: "run-ended", verdict: "aborted", reasons: [reason] });
+  await writeEvidence(ref.runDir);
+  return true;
+}
+
+/** A run as its journal tells it. */
+export interface KnownRun extends JournalRef {
+  readonly events: readonly JournalEvent[];
+}
+
+/** Folders of all runs below an evidence folder, newest first (run ids begin with the time). */
+async function runFolders(evidenceDir: string): Promise<JournalRef[]> {
+  const entries = await readdir(evidenceDir, { withFileTypes: true }).catch((error: unknown) => {
+    if (isMissing(error)) return [];
+    throw error;
+  });
+  return entries
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => ({ runId: name, runDir: join(evidenceDir, name) }))
+    .sort((left, right) => (left.runId < right.runId ? 1 : -1));
+}
+
+/** The newest run on a VMID; undefined if there is none. */
+export async function newestRunOn(evidenceDir: string, node: string, vmId: number): Promise<KnownRun | undefined> {
+  for (const ref of await runFolders(evidenceDir)) {
+    if ((await readFileIfThere(journalFile(ref.runDir))) === undefined) continue;
+    const events = await readJournal(ref.runDir);
+    const started = events.find((event) => event.type === "run-started");
+    if (started?.node === node && started.vmId === vmId) return { ...ref, events };
+  }
+  return undefined;
+}
+
+/** Closes every run that has no evidence and whose process is dead. Gives the ids of the closed ones. */
+export async function closeDeadRuns(evidenceDir: string): Promise<string[]> {
+  const closed: string[] = [];
+  for (const ref of await runFolders(evidenceDir)) {
+    if ((await readFileIfThere(journalFile(ref.runDir))) === undefined) continue;
+    if ((await readFileIfThere(join(ref.runDir, EVIDENCE))) !== undefined) continue;
+    const events = await readJournal(ref.runDir);
+    const started = events.find((event) => event.type === "run-started");
+    if (started === undefined || (await isProcessAlive(started.pid, new Date(started.at)))) continue;
+    if (!(await closeAsAborted(ref, `the process ${started.pid} that ran it ended without a verdict`))) {
+      await writeEvidence(ref.runDir);
+    }
+    closed.push(ref.runId);
+  }
+  return closed;
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ENOENT";
+}

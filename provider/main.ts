@@ -1,0 +1,22 @@
+/** Program of the plugin `pulumi-resource-homelab`. */
+import { main } from "@pulumi/pulumi/provider";
+import { createProvider } from "./plugin";
+
+/** Longest time that steps get to report what they had made, and the server to send it. */
+const GRACE_MS = 3000;
+const SEND_MS = 100;
+
+const provider = createProvider();
+for (const [signal, exitCode] of [
+  ["SIGTERM", 143],
+  ["SIGINT", 130],
+] as const) {
+  process.once(signal, () => {
+    setTimeout(() => process.exit(exitCode), GRACE_MS);
+    void provider.stop(`the provider was ended by ${signal}`).then(() => {
+      setTimeout(() => process.exit(exitCode), SEND_MS);
+    });
+  });
+}
+
+void main(provider, process.argv.slice(2));

@@ -1,0 +1,45 @@
+/** The provider as Pulumi's server calls it: finds the resource, hands over, and ends every wait when told to. */
+import type * as provider from "@pulumi/pulumi/provider";
+import { PveClient } from "../pve/client";
+import type { ProviderContext } from "./definition";
+import { invoke, lifecycleOfUrn } from "./registry";
+import { PROVIDER_VERSION, schemaText } from "./schema";
+
+/** A provider that can be told to end. */
+export interface StoppableProvider extends provider.Provider {
+  /** Ends every wait and gives the steps under way the time to report what they had made. */
+  stop(reason: string): Promise<void>;
+}
+
+/** Makes the provider. Credentials are read from the environment at each call. */
+export function createProvider(client = new PveClient()): StoppableProvider {
+  const stopping = new AbortController();
+  const context: ProviderContext = { client, signal: stopping.signal };
+  const underWay = new Set<Promise<unknown>>();
+
+  async function track<T>(step: Promise<T>): Promise<T> {
+    underWay.add(step);
+    try {
+      return await step;
+    } finally {
+      underWay.delete(step);
+    }
+  }
+
+  return {
+    version: PROVIDER_VERSION,
+    schema: schemaText(),
+    check: async (urn, olds, news) => lifecycleOfUrn(urn).check(olds, news),
+    diff: async (_id, urn, olds, news) => lifecycleOfUrn(urn).diff(olds, news),
+    create: async (urn, inputs) => track(lifecycleOfUrn(urn).create(context, inputs)),
+    read: async (id, urn, props) => track(lifecycleOfUrn(urn).read(context, id, props)),
+    update: async (id, urn, olds, news) => track(lifecycleOfUrn(urn).update(context, id, olds, news)),
+    delete: async (_id, urn, props) => track(lifecycleOfUrn(urn).delete(context, props)),
+    invoke: async (token, args) => track(invoke(context, token, args)),
+    cancel: async () => stopping.abort(new Error("the update was cancelled")),
+    async stop(reason) {
+      stopping.abort(new Error(reason));
+      await Promise.allSettled(underWay);
+    },
+  };
+}

@@ -1,0 +1,32 @@
+/** Whether the process that wrote a journal still runs. */
+import { readFile } from "node:fs/promises";
+import { readFileIfThere } from "./files";
+
+/** Clock ticks a second in `/proc`; fixed for user space on Linux (`USER_HZ`). */
+const TICKS_PER_SECOND = 100;
+/** Slack between two clocks that both are of this machine. */
+const SLACK_MS = 2000;
+
+/**
+ * Whether a process of this id exists that already existed at `since`; a later one has only got the id again. Where there is no
+ * `/proc`, any process of this id counts.
+ */
+export async function isProcessAlive(pid: number, since: Date): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EPERM") return true;
+    return false;
+  }
+  const started = await startOf(pid);
+  return started === undefined || started.getTime() <= since.getTime() + SLACK_MS;
+}
+
+async function startOf(pid: number): Promise<Date | undefined> {
+  const stat = await readFileIfThere(`/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  const ticks = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+  const boot = /^btime (\d+)$/m.exec(await readFile("/proc/stat", "utf8"))?.[1];
+  if (!Number.isFinite(ticks) || boot === undefined) return undefined;
+  return new Date((Number(boot) + ticks / TICKS_PER_SECOND) * 1000);
+}

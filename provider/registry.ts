@@ -1,0 +1,56 @@
+/** All resources and functions of the provider by token. */
+import type * as provider from "@pulumi/pulumi/provider";
+import type { ProviderContext } from "./definition";
+import { type Lifecycle, lifecycleOf } from "./lifecycle";
+import { guestBoot } from "./resources/guest-boot";
+import { lease } from "./resources/lease";
+import { proxyConfig } from "./resources/proxy-config";
+import { readiness } from "./resources/readiness";
+import { recordedRoot } from "./resources/recorded-root";
+import { recoveryPoint } from "./resources/recovery-point";
+import { lookupRestorePoint, restorePointArgs } from "./resources/restore-point";
+import { restoredVm } from "./resources/restored-vm";
+import { serviceCheck } from "./resources/service-check";
+import { verdict } from "./resources/verdict";
+import { LOOKUP_RESTORE_POINT } from "./tokens";
+import { validateInputs } from "./validation";
+import { decodeProperties } from "./wire";
+
+const LIFECYCLES: ReadonlyMap<string, Lifecycle> = new Map(
+  [
+    lifecycleOf(lease),
+    lifecycleOf(restoredVm),
+    lifecycleOf(guestBoot),
+    lifecycleOf(serviceCheck),
+    lifecycleOf(recoveryPoint),
+    lifecycleOf(verdict),
+    lifecycleOf(readiness),
+    lifecycleOf(proxyConfig),
+    lifecycleOf(recordedRoot),
+  ].map((lifecycle) => [lifecycle.token, lifecycle]),
+);
+
+/** The resource type of a URN (`urn:pulumi:<stack>::<project>::<parents>$<type>::<name>`). */
+export function typeOfUrn(urn: string): string {
+  return urn.split("::")[2]?.split("$").at(-1) ?? "";
+}
+
+/** The resource that a URN is of. */
+export function lifecycleOfUrn(urn: string): Lifecycle {
+  const token = typeOfUrn(urn);
+  const lifecycle = LIFECYCLES.get(token);
+  if (lifecycle === undefined) {
+    throw new Error(`Unable to handle ${urn}: the provider has no resource "${token}". Correct the type token.`);
+  }
+  return lifecycle;
+}
+
+/** Calls a function of the provider. */
+export async function invoke(context: ProviderContext, token: string, args: unknown): Promise<provider.InvokeResult> {
+  if (token !== LOOKUP_RESTORE_POINT) {
+    throw new Error(`Unable to call "${token}": the provider has no such function. Correct the token.`);
+  }
+  const { inputs, failures } = validateInputs(restorePointArgs, decodeProperties(args));
+  if (inputs === undefined) return { outputs: {}, failures };
+  return { outputs: await lookupRestorePoint(context, inputs) };
+}

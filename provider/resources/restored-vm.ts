@@ -1,0 +1,168 @@
+/** `homelab:drill:RestoredVm`: a VM from an archive, under the run's identity, isolated and not started. */
+import { PveNotFound } from "../../pve/errors";
+import { nodeInterfaces } from "../../pve/nodes/network";
+import { restoreVm, vmConfig } from "../../pve/nodes/qemu";
+import { waitForTask } from "../../pve/nodes/tasks";
+import { extractConfig } from "../../pve/nodes/vzdump";
+import { parseVmConfig } from "../../pve/vm-config";
+import type { PhaseName } from "../contract/evidence";
+import {
+  restoredVmInputsSchema,
+  type RestoredVmInputs,
+  type RestoredVmOutputs,
+  type StepStatus,
+} from "../contract/restore";
+import { HalfMade, type ProviderContext, type ResourceDefinition } from "../definition";
+import { isolationProblems } from "../isolated-bridge";
+import { appendEvent, readJournalIfThere } from "../journal";
+import { removeRunVm } from "../removal";
+import { deviations, hasCloudInit, obstaclesTo, restoredParts, restoreParameters } from "../restore-parameters";
+import { messageOf } from "../text";
+import { DRILL_TOKENS } from "../tokens";
+
+type Progress = Omit<RestoredVmOutputs, keyof RestoredVmInputs>;
+
+export const restoredVm: ResourceDefinition<RestoredVmInputs, RestoredVmOutputs> = {
+  token: DRILL_TOKENS.restoredVm,
+  description: "A VM restored from an archive under the run's identity, with every network on the isolated bridge.",
+  inputs: restoredVmInputsSchema,
+  computed: {
+    status: "string",
+    reason: "string",
+    upid: "string",
+    created: "boolean",
+    networks: "array",
+    volumes: "array",
+    restoreSeconds: "number",
+  },
+  replaceOn: "all",
+  deleteBeforeReplace: true,
+  refusesSecrets: true,
+
+  async create(context, inputs) {
+    const id = `${inputs.run.node}/${inputs.run.vmId}`;
+    const progress = nothingYet();
+    const failedPhase = await tryRestore(context, inputs, progress);
+    if (context.signal.aborted) {
+      throw new HalfMade(`Unable to restore VM ${inputs.run.vmId}: the update was cancelled. Run pulumi destroy.`, id, {
+        ...inputs,
+        ...progress,
+      });
+    }
+    if (failedPhase === "restore") await endPhase(inputs, "restore", "failed", progress.reason);
+    if (failedPhase !== undefined) {
+      const verify: StepStatus = failedPhase === "verify" ? "failed" : "skipped";
+      await endPhase(inputs, "verify", verify, verify === "failed" ? progress.reason : "the restore failed");
+    }
+    return { id, outputs: { ...inputs, ...progress } };
+  },
+
+  async read({ client }, outputs) {
+    if (!outputs.created) return outputs;
+    try {
+      await vmConfig(client, outputs.run.node, outputs.run.vmId);
+      return outputs;
+    } catch (error) {
+      if (error instanceof PveNotFound) return undefined;
+      throw error;
+    }
+  },
+
+  async delete(context, { run, created }) {
+    if (!created) return; // the lease, deleted last, looks at the VMID in any case
+    const events = await readJournalIfThere(run.runDir);
+    const { removed, detail } = await removeRunVm(context, run, events);
+    if (removed && events.length > 0) await appendEvent(run, { type: "removed", detail });
+  },
+};
+
+function nothingYet(): Progress {
+  return { status: "failed", reason: "", upid: "", created: false, networks: [], volumes: [], restoreSeconds: 0 };
+}
+
+/** Restores and verifies; fills `progress` on the way. Gives the phase that failed. */
+async function tryRestore(
+  context: ProviderContext,
+  inputs: RestoredVmInputs,
+  progress: Progress,
+): Promise<Extract<PhaseName, "restore" | "verify"> | undefined> {
+  let phase: "restore" | "verify" = "restore";
+  try {
+    await restore(context, inputs, progress);
+    await endPhase(inputs, "restore", "passed", `task ${progress.upid}`);
+    phase = "verify";
+    await verify(context, inputs, progress);
+    await endPhase(inputs, "verify", "passed", printNetworks(progress));
+    progress.status = "passed";
+    return undefined;
+  } catch (error) {
+    progress.reason = messageOf(error);
+    return phase;
+  }
+}
+
+async function restore(
+  { client, signal }: ProviderContext,
+  inputs: RestoredVmInputs,
+  progress: Progress,
+): Promise<void> {
+  const { run, restorePoint, isolatedBridge } = inputs;
+  const { node, vmId } = run;
+  const problems = isolationProblems(await nodeInterfaces(client, node), isolatedBridge);
+  if (problems.length > 0) {
+    throw new Error(
+      `Unable to restore into bridge ${isolatedBridge} of node ${node}: ${problems.join("; ")}. ` +
+        "A drill needs a bridge without ports and addresses: declare it in prod or make it by hand.",
+    );
+  }
+  const archiveConfig = parseVmConfig(await extractConfig(client, node, restorePoint.archive));
+  const obstacles = obstaclesTo(archiveConfig);
+  if (obstacles.length > 0) {
+    throw new Error(
+      `Unable to restore ${restorePoint.archive} beside its source: it is tied to the node by ${obstacles.join("; ")}. ` +
+        "Remove these from the source VM and make a new backup.",
+    );
+  }
+  await appendEvent(run, { type: "restore-requested", vmId, archive: restorePoint.archive });
+  const begun = performance.now();
+  progress.upid = await restoreVm(client, node, restoreParameters(inputs, archiveConfig));
+  progress.created = true;
+  await appendEvent(run, { type: "restore-accepted", upid: progress.upid });
+  try {
+    await waitForTask(client, progress.upid, { timeoutMs: inputs.restoreTimeoutSeconds * 1000, signal });
+  } finally {
+    progress.restoreSeconds = Math.round(performance.now() - begun) / 1000;
+  }
+}
+
+/** Reads the configuration back before anything is started. */
+async function verify({ client }: ProviderContext, inputs: RestoredVmInputs, progress: Progress): Promise<void> {
+  const config = await vmConfig(client, inputs.run.node, inputs.run.vmId);
+  Object.assign(progress, restoredParts(config));
+  const problems = deviations(inputs, config);
+  if (problems.length > 0) {
+    throw new Error(
+      `Unable to start VM ${inputs.run.vmId} safely: after the restore ${problems.join("; ")}. It was not started.`,
+    );
+  }
+  if (hasCloudInit(config)) {
+    const text =
+      "The restored guest has another name and other MAC addresses, so its cloud-init runs its first-boot modules again " +
+      "(users, host keys). An emergency restore under the original identity does not.";
+    await appendEvent(inputs.run, { type: "finding", text });
+  }
+}
+
+function printNetworks({ networks, volumes }: Progress): string {
+  const cards = networks.map(({ key, bridge }) => `${key} on ${bridge}`);
+  return [...cards, ...volumes].join(", ");
+}
+
+async function endPhase(
+  { run }: RestoredVmInputs,
+  phase: "restore" | "verify",
+  status: StepStatus,
+  detail: string,
+): Promise<void> {
+  await appendEvent(run, { type: "phase-ended", phase, status, detail });
+}

@@ -1,0 +1,117 @@
+/** What a restore asks of Proxmox, and what the restored VM must look like: pure. */
+import { parsePropertyString, printPropertyString } from "../pve/property-string";
+import type { RestoreParameters } from "../pve/nodes/qemu";
+import { diskKeys, driveVolume, isCdrom, isCloudInitDrive, networkKeys, parseNetworkCard } from "../pve/vm-config";
+import { ownerOfVolume } from "../pve/volume-id";
+import type { RestoredNetwork, RestoredVmInputs } from "./contract/restore";
+import { DRILL_TAG, runMarker } from "./contract/run";
+import { ownershipOf } from "./ownership";
+
+/** A VM's configuration. */
+type Config = Readonly<Record<string, string>>;
+
+/** Keys that tie a VM to hardware or code of the node: the source VM and its clone can't both have them. */
+const TIED = /^(?:hostpci\d+|usb\d+|serial\d+|parallel\d+|virtiofs\d+|args|hookscript)$/;
+
+/**
+ * What in an archive's configuration keeps it from being restored beside production. Keys can only be replaced in a restore,
+ * never left out, so these would reach for the node's hardware or run code on it.
+ */
+export function obstaclesTo(archiveConfig: Config): string[] {
+  return Object.entries(archiveConfig)
+    .filter(([key, value]) => TIED.test(key) && !isHarmless(key, value))
+    .map(([key, value]) => `${key}: ${value}`);
+}
+
+function isHarmless(key: string, value: string): boolean {
+  if (key.startsWith("serial")) return value === "socket";
+  return key.startsWith("usb") && /^(?:host=)?spice(?:,|$)/.test(value);
+}
+
+/** Parameters of the restore call: the drill's identity, every card on the isolated bridge, nothing started. */
+export function restoreParameters(inputs: RestoredVmInputs, archiveConfig: Config): RestoreParameters {
+  const { run, restorePoint, memoryMiB } = inputs;
+  const networks = networkKeys(archiveConfig).map((key): [string, string] => [
+    key,
+    isolatedNetwork(archiveConfig[key] ?? "", inputs.isolatedBridge),
+  ]);
+  const balloon = Number(archiveConfig["balloon"] ?? 0);
+  return {
+    vmid: run.vmId,
+    archive: restorePoint.archive,
+    storage: inputs.storage,
+    unique: true,
+    start: false,
+    name: run.vmName,
+    onboot: false,
+    protection: false,
+    tags: DRILL_TAG,
+    description: `${runMarker(run.runId)}\nRestored from ${restorePoint.archive} (VM ${inputs.sourceVmId}).\n`,
+    smbios1: smbiosWithUuid(archiveConfig["smbios1"], run.vmUuid),
+    ...Object.fromEntries(networks),
+    memory: memoryMiB,
+    balloon: memoryMiB !== undefined && balloon > memoryMiB ? memoryMiB : undefined,
+    cores: inputs.cores,
+    bwlimit: inputs.bandwidthLimitKiBps,
+  };
+}
+
+/** Same model, other bridge, no MAC: `unique` draws one. VLAN tag, firewall and rate of production are left behind. */
+function isolatedNetwork(value: string, bridge: string): string {
+  const { model, options } = parseNetworkCard(value);
+  const { queues, mtu } = options;
+  return printPropertyString({
+    model,
+    bridge,
+    ...(queues === undefined ? {} : { queues }),
+    ...(mtu === undefined ? {} : { mtu }),
+  });
+}
+
+/** The other fields stay as they are, base64 or not; only the UUID is the run's. */
+function smbiosWithUuid(smbios: string | undefined, uuid: string): string {
+  return printPropertyString({ ...parsePropertyString(smbios ?? ""), uuid });
+}
+
+/** What stands in a restored configuration. */
+export interface RestoredParts {
+  readonly networks: RestoredNetwork[];
+  /** Volume ids of the disks, cloud-init drive included. */
+  readonly volumes: string[];
+}
+
+/** Network cards and volumes of a configuration. */
+export function restoredParts(config: Config): RestoredParts {
+  const networks = networkKeys(config).map((key) => {
+    const { macAddress, options } = parseNetworkCard(config[key] ?? "");
+    return { key, macAddress: macAddress ?? "", bridge: options["bridge"] ?? "" };
+  });
+  const drives = diskKeys(config).map((key) => config[key] ?? "");
+  return { networks, volumes: drives.filter((drive) => !isCdrom(drive) || isCloudInitDrive(drive)).map(driveVolume) };
+}
+
+/** What is wrong with a restored VM before its first start; nothing if it may be started. */
+export function deviations(inputs: RestoredVmInputs, config: Config): string[] {
+  const problems: string[] = [];
+  const { networks, volumes } = restoredParts(config);
+  if (ownershipOf(config, inputs.run) !== "own") problems.push("name, marker or UUID are not the run's");
+  for (const { key, bridge } of networks) {
+    if (bridge !== inputs.isolatedBridge)
+      problems.push(`${key} is on ${bridge || "no bridge"}, not ${inputs.isolatedBridge}`);
+  }
+  for (const key of ["onboot", "protection"]) {
+    if ((config[key] ?? "0") !== "0") problems.push(`${key} is ${config[key] ?? ""}`);
+  }
+  if (config["lock"] !== undefined) problems.push(`it is locked (${config["lock"]})`);
+  if (config["template"] === "1") problems.push("it is a template");
+  if (!diskKeys(config).some((key) => !isCdrom(config[key] ?? ""))) problems.push("it has no disk");
+  for (const volume of volumes) {
+    if (ownerOfVolume(volume) !== inputs.run.vmId) problems.push(`disk ${volume} is not the VM's own`);
+  }
+  return problems;
+}
+
+/** Whether the guest's cloud-init takes the clone for a new instance: it has another name and other MAC addresses. */
+export function hasCloudInit(config: Config): boolean {
+  return diskKeys(config).some((key) => isCloudInitDrive(config[key] ?? ""));
+}
