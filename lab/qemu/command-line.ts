@@ -5,6 +5,7 @@
 import { parsePropertyString } from "../../pve/property-string";
 import type { VmConfig } from "../types";
 import type { Accelerator } from "./accelerator";
+import { cpuModel } from "./cpu";
 import { driveOptions, isQ35 } from "./drives";
 import { type PlannedCard, networkOptions } from "./networks";
 
@@ -144,16 +145,11 @@ function processorOptions(
   const count = Math.min(Number(config.vcpus ?? maximum), maximum);
   const notes: string[] = [];
   if (count > nodeCores) notes.push(`WARN: ${count} virtual cores on a node with ${nodeCores}`);
-  const wanted = parsePropertyString(config.cpu ?? "kvm64", "cputype").cputype ?? "kvm64";
-  const model = accelerator === "kvm" ? "host" : EMULATED_CPU;
-  if (wanted !== model) notes.push(`cpu type '${wanted}' runs as '${model}' in the lab`);
+  const cpu = cpuModel(config.cpu, accelerator);
   const accel = accelerator === "kvm" ? "kvm" : "tcg,thread=multi,tb-size=512";
   const topology = `${count},sockets=${sockets},cores=${cores},maxcpus=${maximum}`;
-  return { args: ["-accel", accel, "-cpu", model, "-smp", topology], notes };
+  return { args: ["-accel", accel, "-cpu", cpu.model, "-smp", topology], notes: [...notes, ...cpu.notes] };
 }
-
-/** One model for all: the newest that emulation has. Its instruction set covers x86-64-v3; `qemu64` boots slower. */
-const EMULATED_CPU = "max";
 
 function identityOptions(config: VmConfig): string[] {
   const args: string[] = [];

@@ -79,8 +79,8 @@ function backend(
   const options = ["if=none", `id=${driveId(key)}`];
   if (cdrom) options.push("media=cdrom");
   const { file = "none" } = drive;
-  if (file === "none") return options.join(",");
-  if (file === "cdrom") throw new Error(`Unable to use ${key}: the lab has no physical CD-ROM drive. Set it to none.`);
+  // A node without a CD-ROM drive of its own: PVE ignores `cdrom` then, and the guest's drive is empty.
+  if (file === "none" || file === "cdrom") return options.join(",");
   const path = pathOf(file);
   options.unshift(`file=${path.replaceAll(",", ",,")}`);
   options.push(`format=${path.endsWith(".qcow2") ? "qcow2" : "raw"}`, "cache=unsafe", "aio=threads");
