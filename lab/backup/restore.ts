@@ -2,7 +2,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { parsePropertyString, printPropertyString } from "../../pve/property-string";
-import { printDiskSize } from "../../pve/size";
+import { parseDiskSize, printDiskSize } from "../../pve/size";
 import { diskKeys, isCdrom } from "../../pve/vm-config";
 import { type TaskContext, type VmConfig, type VolumeStore } from "../types";
 import { compressionOf, decompress, decompressCommand, type Pipe } from "../vma/compression";
@@ -227,8 +227,8 @@ class Restore {
       const value = result[volume.key];
       if (volume.device === undefined || value === undefined) continue;
       const drive = parsePropertyString(value, "file");
+      if (drive["size"] !== undefined && parseDiskSize(drive["size"]) === volume.sizeBytes) continue;
       const size = printDiskSize(volume.sizeBytes);
-      if (drive["size"] === size) continue;
       const from = drive["size"] === undefined ? "" : `from ${drive["size"]} `;
       this.context.log(
         `VM ${this.request.vmId} (${volume.key}): size of disk '${map[volume.key] ?? ""}' updated ${from}to ${size}`,

@@ -58,12 +58,17 @@ function toolPipe(command: string, args: readonly string[]): Pipe {
     });
   });
   finished.catch(() => undefined); // callers await it last
-  return { input: child.stdin, output: child.stdout, finished, messages, kill: () => child.kill("SIGKILL") };
+  const kill = (): void => {
+    child.kill("SIGKILL");
+    child.stdout.destroy(); // unread output would keep the child from closing
+  };
+  return { input: child.stdin, output: child.stdout, finished, messages, kill };
 }
 
 function transformPipe(stream: NodeJS.ReadWriteStream & { destroy(error?: Error): unknown }): Pipe {
   const finished = new Promise<void>((resolve, reject) => {
     stream.on("error", reject).on("end", resolve);
+    stream.on("close", () => reject(new Error("the stream was closed before its end")));
   });
   finished.catch(() => undefined);
   return {
@@ -135,10 +140,10 @@ export function decompressCommand(compression: Compression): string[] {
 
 /** Opens an archive for reading; `output` gives its decompressed bytes. A damaged archive rejects `finished`. */
 export function decompress(archivePath: string, compression: Compression): Pipe {
-  const file = createReadStream(archivePath, { highWaterMark: 1024 * 1024 });
   switch (compression) {
     case "none":
     case "gz": {
+      const file = createReadStream(archivePath, { highWaterMark: 1024 * 1024 });
       const pipe = transformPipe(compression === "gz" ? createGunzip() : new PassThrough());
       file.on("error", (error) => (pipe.output as Readable & { destroy(e: Error): void }).destroy(error));
       file.pipe(pipe.input);
@@ -152,14 +157,12 @@ export function decompress(archivePath: string, compression: Compression): Pipe 
     }
     case "zst":
     case "lzo": {
-      file.destroy();
       const [command = "", ...args] = decompressCommand(compression);
       const pipe = toolPipe(command, [...args, archivePath]);
       pipe.input.end();
       return pipe;
     }
     default:
-      file.destroy();
       return compression satisfies never;
   }
 }

@@ -58,7 +58,7 @@ describe("a restored configuration", () => {
   test("makes a disk that was not backed up a comment", () => {
     const config = restored();
     expect(config).not.toHaveProperty("scsi1");
-    expect(config["description"]).toBe("The central VM\nscsi1: local-lvm:vm-200-disk-1,backup=0,size=1G\n");
+    expect(config["description"]).toBe("The central VM\nscsi1: local-lvm:vm-200-disk-1,backup=0,size=1G");
   });
 
   test("keeps a disk line without new volume, as PVE does", () => {
