@@ -34,11 +34,12 @@ export interface ToolchainArgs {
   what?: ("pulumi" | "packages")[];
 }
 
-/** How the parts were got; `toolchain.json` in the assembled directory. */
-interface Origin {
-  binDir: string;
-  pulumi: string;
-  plugins: Partial<Record<PluginName, "vendor" | "built">>;
+/** How the parts were got; kept as `toolchain.json` in the assembled directory. */
+export interface ToolchainOrigin {
+  /** CLI and language host: on PATH already, downloaded, or built here. */
+  pulumi: "installed" | "vendor" | "built";
+  /** Each plugin: downloaded, or built here. */
+  plugins: Record<PluginName, "vendor" | "built">;
 }
 
 /**
@@ -55,7 +56,7 @@ export async function ensureToolchain(args: ToolchainArgs): Promise<Toolchain> {
   const key = await toolchainKey(installed);
   const dir = path.join(cache, key);
   if (what.includes("pulumi")) {
-    await ensureCached(dir, args.log, (empty) => assemble(empty, dir, installed, cache, args.log));
+    await ensureCached(dir, args.log, (empty) => assemble(empty, installed, cache, args.log));
   }
   const binDir = installed?.binDir ?? path.join(dir, "bin");
   return { binDir, pulumiPluginsHome: path.join(dir, "home"), key };
@@ -66,6 +67,7 @@ async function toolchainKey(installed: InstalledPulumi | undefined): Promise<str
   const parts: KeyPart[] = [
     { text: JSON.stringify({ PULUMI_VERSION, PLUGINS, programs }) },
     { text: `${process.platform} ${process.arch}` },
+    { text: LANGUAGE_HOST_LAUNCHER },
     { text: installed === undefined ? "no pulumi installed" : `${installed.binDir} ${installed.version}` },
     ...programs.map((program) => ({ path: goSources(program) })),
     ...CLOUDFLARE_SOURCES.map((file) => ({ path: file })),
@@ -73,14 +75,7 @@ async function toolchainKey(installed: InstalledPulumi | undefined): Promise<str
   return contentKey(parts);
 }
 
-/** Fills `dir`, which becomes `finalDir`. */
-async function assemble(
-  dir: string,
-  finalDir: string,
-  installed: InstalledPulumi | undefined,
-  cache: string,
-  log: Log,
-): Promise<void> {
+async function assemble(dir: string, installed: InstalledPulumi | undefined, cache: string, log: Log): Promise<void> {
   const bin = path.join(dir, "bin");
   const home = path.join(dir, "home");
   const plugins = path.join(home, "plugins");
@@ -98,18 +93,21 @@ async function assemble(
     const plugin = PLUGINS.find((pin) => name === `pulumi-resource-${pin.name}`);
     const target = plugin === undefined ? bin : path.join(plugins, `resource-${plugin.name}-v${plugin.version}`);
     await mkdir(target, { recursive: true });
-    await linkOrCopy(file, path.join(target, name));
+    if (name === "pulumi-language-nodejs") await installLanguageHost(file, target);
+    else await linkOrCopy(file, path.join(target, name));
   }
   const cloudflare = missing.find((plugin) => plugin.name === "cloudflare");
   if (cloudflare) {
     await buildCloudflarePlugin(path.join(plugins, `resource-cloudflare-v${cloudflare.version}`), log);
   }
-  const origin: Origin = {
-    binDir: installed?.binDir ?? path.join(finalDir, "bin"),
-    pulumi: installed ? `installed, ${installed.version}` : vendor.pulumi ? "vendor" : "built",
-    plugins: Object.fromEntries(
-      PLUGINS.map(({ name }) => [name, vendor.plugins.includes(name) ? "vendor" : "built"] as const),
-    ),
+  const originOfPlugin = (name: PluginName): "vendor" | "built" => (vendor.plugins.includes(name) ? "vendor" : "built");
+  const origin: ToolchainOrigin = {
+    pulumi: installed ? "installed" : vendor.pulumi ? "vendor" : "built",
+    plugins: {
+      proxmoxve: originOfPlugin("proxmoxve"),
+      docker: originOfPlugin("docker"),
+      cloudflare: originOfPlugin("cloudflare"),
+    },
   };
   await writeFile(path.join(dir, "toolchain.json"), `${JSON.stringify(origin, undefined, 2)}\n`);
 }
@@ -170,6 +168,19 @@ async function build(
   }
 }
 
+/**
+ * The language host that can be built reads the runtime options from flags, which today's CLI no longer gives: it sends them
+ * in a call that this host does not know. They must equal `runtime.options` of Pulumi.yaml.
+ */
+const LANGUAGE_HOST_LAUNCHER = `#!/bin/sh
+exec "$(dirname "$0")/pulumi-language-nodejs-host" -typescript=false "-nodeargs=--import tsx" "$@"
+`;
+
+async function installLanguageHost(file: string, bin: string): Promise<void> {
+  await linkOrCopy(file, path.join(bin, "pulumi-language-nodejs-host"));
+  await writeFile(path.join(bin, "pulumi-language-nodejs"), LANGUAGE_HOST_LAUNCHER, { mode: 0o755 });
+}
+
 async function linkOrCopy(from: string, to: string): Promise<void> {
   try {
     await link(from, to);
@@ -178,7 +189,8 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
   }
 }
 
-/** How the programs of a toolchain were got, for the person who asks ("installed", "vendor", "built"). */
-export async function describeToolchain(toolchain: Toolchain): Promise<string> {
-  return readFile(path.join(path.dirname(toolchain.pulumiPluginsHome), "toolchain.json"), "utf8");
+/** How the programs of a toolchain were got. */
+export async function originOf(toolchain: Toolchain): Promise<ToolchainOrigin> {
+  const file = path.join(path.dirname(toolchain.pulumiPluginsHome), "toolchain.json");
+  return JSON.parse(await readFile(file, "utf8")) as ToolchainOrigin;
 }

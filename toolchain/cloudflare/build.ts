@@ -5,7 +5,7 @@ import { build } from "esbuild";
 
 import { type Log, withProgress } from "../process";
 
-const sources = ["build.ts", "main.ts", "provider.ts", "record.ts", "schema.ts", "wire.ts"];
+const sources = ["build.ts", "import-requests.ts", "main.ts", "provider.ts", "record.ts", "schema.ts", "wire.ts"];
 const root = path.join(__dirname, "..", "..");
 
 /** Files whose change makes another plugin, for cache keys: its sources and the libraries that are bundled. */

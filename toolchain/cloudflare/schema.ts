@@ -87,10 +87,12 @@ export const OBJECTS: Readonly<Record<string, Readonly<Record<string, PropertySp
 
 /** The package schema as JSON: what `GetSchema` answers. */
 export function packageSchema(): string {
-  const types = Object.entries(OBJECTS).map(([name, properties]) => [
-    `cloudflare:index/${name}:${capital(name)}`,
-    { type: "object", properties },
-  ]);
+  const types = Object.entries(OBJECTS).map(([name, properties]) => {
+    // The API answers all settings of a record; its data only as far as it was given.
+    const requiredOutputs = name === "dnsRecordSettings" ? Object.keys(properties) : [];
+    const type = { type: "object", properties, language: { nodejs: { requiredOutputs } } };
+    return [`cloudflare:index/${name}:${capital(name)}`, type];
+  });
   return JSON.stringify({
     name: "cloudflare",
     version: VERSION,
