@@ -1,9 +1,8 @@
 /** The files that the emulated node can reach: those of the lab's specification, and nothing else. */
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { rename, rm, stat } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { copyFile, link, rename, rm, stat } from "node:fs/promises";
 import { basename } from "node:path";
-import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { type LabSpec } from "./spec";
 import { type TaskContext } from "./types";
@@ -31,34 +30,33 @@ export interface DownloadRequest {
   readonly url: string;
   readonly source: string;
   readonly target: string;
+  /** The target as PVE would name it in its log. */
+  readonly targetLabel: string;
   readonly checksum?: { readonly algorithm: string; readonly value: string };
 }
 
-/** Work of a `download` task: copies, checks the checksum, moves into place. */
+/** Work of a `download` task: fetches beside the target, checks the checksum, moves into place. */
 export async function download(
-  { url, source, target, checksum }: DownloadRequest,
+  { url, source, target, targetLabel, checksum }: DownloadRequest,
   { log, signal }: TaskContext,
 ): Promise<void> {
   const temporary = `${target}.tmp_dwnl.${process.pid}`;
-  log(`downloading ${url} to ${target}`);
-  const hash = createHash(checksum?.algorithm ?? "sha256");
+  log(`downloading ${url} to ${targetLabel}`);
   try {
-    const observe = new Transform({
-      transform(chunk: Buffer, _encoding, done): void {
-        hash.update(chunk);
-        done(undefined, chunk);
-      },
-    });
-    await pipeline(createReadStream(source), observe, createWriteStream(temporary), { signal });
+    await rm(temporary, { force: true });
+    // Images are never written to, so sharing the file with the cache is as good as a copy of it.
+    await link(source, temporary).catch(async () => copyFile(source, temporary));
     if (checksum !== undefined) {
+      const hash = createHash(checksum.algorithm);
+      await pipeline(createReadStream(temporary, { highWaterMark: 1024 * 1024 }), hash, { signal });
       const got = hash.digest("hex");
       if (got !== checksum.value.toLowerCase())
         throw new Error(`checksum mismatch: got '${got}' != expect '${checksum.value}'`);
-      log(`calculating checksum...OK, checksum verified`);
+      log("calculating checksum...OK, checksum verified");
     }
     await rename(temporary, target);
   } finally {
     await rm(temporary, { force: true });
   }
-  log(`download of '${url}' to '${target}' finished`);
+  log(`download of '${url}' to '${targetLabel}' finished`);
 }

@@ -5,7 +5,7 @@
 import { isCloudInitDrive } from "../../pve/vm-config";
 import { type LabVolumes } from "../storage";
 import { type VmConfig } from "../types";
-import { isDriveKey, isRemovable, parseDrive } from "./drive";
+import { isDriveKey, isEmpty, isRemovable, parseDrive } from "./drive";
 
 export interface ConfigChange {
   readonly values: VmConfig;
@@ -64,7 +64,7 @@ export function ownVolumes(volumes: LabVolumes, vmId: number, config: VmConfig):
     return isDriveKey(key) ? [parseDrive(key, value).file] : [];
   });
   return [...new Set(files)].filter((file) => {
-    if (file === "none") return false;
+    if (isEmpty(file)) return false;
     const { content, vmId: owner } = volumes.parse(file);
     return content === "images" && owner === vmId;
   });

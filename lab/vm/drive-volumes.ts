@@ -4,7 +4,7 @@ import { printDiskSize } from "../../pve/size";
 import { runCommand } from "../run-command";
 import { type LabVolumes } from "../storage";
 import { type TaskContext, type VmConfig } from "../types";
-import { isDriveKey, isRemovable, newCloudInit, newDisk, parseDrive, printDrive, type Drive } from "./drive";
+import { isDriveKey, isEmpty, isRemovable, newCloudInit, newDisk, parseDrive, printDrive, type Drive } from "./drive";
 
 const IMPORT_FORMATS: Readonly<Record<string, string>> = { qcow2: "qcow2", raw: "raw", vmdk: "vmdk", img: "raw" };
 
@@ -72,7 +72,7 @@ async function makeDrive(
   made: string[],
   context: TaskContext,
 ): Promise<Drive> {
-  if (drive.file === "none") return drive;
+  if (isEmpty(drive.file)) return drive;
   const cloudInitStorage = newCloudInit(drive.file);
   if (cloudInitStorage !== undefined) {
     const file = await volumes.allocateCloudInit(cloudInitStorage, vmId);

@@ -76,9 +76,14 @@ export function newCloudInit(file: string): string | undefined {
   return /^([^/:\s]+):cloudinit$/.exec(file)?.[1];
 }
 
+/** A drive without a medium: none, or the node's own CD-ROM drive, which the lab's node does not have. */
+export function isEmpty(file: string): boolean {
+  return file === "none" || file === "cdrom";
+}
+
 /** CD-ROM or cloud-init: no disk of the guest's own. */
 export function isRemovable(drive: Drive): boolean {
-  return drive.options["media"] === "cdrom" || drive.file === "none" || isCloudInitDrive(drive.file);
+  return drive.options["media"] === "cdrom" || isEmpty(drive.file) || isCloudInitDrive(drive.file);
 }
 
 /** Whether a key names a drive that the lab can have. */

@@ -155,7 +155,7 @@ describe("VM configuration", () => {
   test("reads the current section only", () => {
     const config = parseVmConfig(text);
     expect(config["memory"]).toBe("2048");
-    expect(config["description"]).toBe("Docker host: production\nhomelab-run=x\n");
+    expect(config["description"]).toBe("Docker host: production\nhomelab-run=x");
     expect(diskKeys(config)).toEqual(["ide2", "scsi0"]);
     expect(networkKeys(config)).toEqual(["net0", "net2", "net10"]);
     expect(qmdumpMap(text)).toEqual([{ key: "scsi0", device: "drive-scsi0", storage: "local-lvm", format: "raw" }]);
@@ -176,7 +176,7 @@ describe("VM configuration", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme", minLength: 1 }), (line) => {
         fc.pre(!line.includes("\n") && !line.startsWith("qmdump#"));
-        expect(parseVmConfig(printVmConfig({ description: `${line}\n` }))["description"]).toBe(`${line}\n`);
+        expect(parseVmConfig(printVmConfig({ description: line }))["description"]).toBe(line.trimEnd());
       }),
     );
   });

@@ -64,9 +64,9 @@ export const downloadHandlers = [
         id: params.filename.replaceAll(":", "_"),
         user: caller.name,
         work: async (context) => {
-          if (existsSync(target))
-            throw new Error(`refusing to override existing file '${lab.storages.reportedPath(definition, target)}'`);
-          await download({ url: params.url, source, target, checksum }, context);
+          const targetLabel = lab.storages.reportedPath(definition, target);
+          if (existsSync(target)) throw new Error(`refusing to override existing file '${targetLabel}'`);
+          await download({ url: params.url, source, target, targetLabel, checksum }, context);
         },
       });
     },
