@@ -110,7 +110,7 @@ async function compile(program: GoProgram, dir: string, report: (detail: string)
   } catch (error) {
     throw new Error(
       `Unable to build ${program.name} from its Go modules: ${causeOf(error)}\nCheck that the Go module proxy ` +
-        `(\`go env GOPROXY\`) is reachable and that the disk has 6 GB free, then run the same command again.`,
+        `(\`go env GOPROXY\`) is reachable and that the disk has 10 GB free, then run the same command again.`,
       { cause: error },
     );
   }

@@ -95,8 +95,9 @@ export async function withProgress<T>(
 /** The cause of an error in words, without its stack. */
 export function causeOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const cause = error.cause instanceof Error ? ` (${error.cause.message})` : "";
-  return `${error.message}${cause}`;
+  const cause = error.cause instanceof Error ? error.cause.message : "";
+  // "fetch failed" says nothing without its cause; most of our own messages say it already.
+  return cause === "" || error.message.includes(cause) ? error.message : `${error.message} (${cause})`;
 }
 
 function ending(code: number | null, signal: NodeJS.Signals | null): string {

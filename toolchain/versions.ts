@@ -108,6 +108,7 @@ export const DEBIAN_PACKAGES: readonly DebianPackage[] = [
   { name: "zstd", why: "compresses and reads backup archives" },
   { name: "openssh-client", why: "the Docker provider's way to the guest's engine" },
   { name: "iproute2", why: "network namespaces, bridges and taps (ip)" },
+  { name: "openssl", why: "throw-away certificates of the tests" },
   { name: "ca-certificates", why: "trust store of downloads" },
   { name: "util-linux", why: "locks (flock) and namespaces (nsenter, unshare)" },
 ];
