@@ -8,6 +8,8 @@ export interface ProviderContext {
   readonly client: PveClient;
   /** Aborted when the engine cancels or the process is told to end; every wait ends with it. */
   readonly signal: AbortSignal;
+  /** Shortest time in milliseconds between two looks at a container's restart count. */
+  readonly containerWindowMs: number;
 }
 
 /**

@@ -3,7 +3,7 @@ import { mkdir, open, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Evidence, type JournalEvent, journalEventSchema } from "./contract/evidence";
 import { evidenceFromJournal } from "./evidence";
-import { readFileIfThere, writeFileAtomically } from "./files";
+import { hasCode, readFileIfThere, writeFileAtomically } from "./files";
 import { isProcessAlive } from "./process-alive";
 import { renderReport } from "./report";
 
@@ -102,7 +102,7 @@ export interface KnownRun extends JournalRef {
 /** Folders of all runs below an evidence folder, newest first (run ids begin with the time). */
 async function runFolders(evidenceDir: string): Promise<JournalRef[]> {
   const entries = await readdir(evidenceDir, { withFileTypes: true }).catch((error: unknown) => {
-    if (isMissing(error)) return [];
+    if (hasCode(error, "ENOENT")) return [];
     throw error;
   });
   return entries
@@ -137,8 +137,4 @@ export async function closeDeadRuns(evidenceDir: string): Promise<string[]> {
     closed.push(ref.runId);
   }
   return closed;
-}
-
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }

@@ -12,9 +12,9 @@ export interface StoppableProvider extends provider.Provider {
 }
 
 /** Makes the provider. Credentials are read from the environment at each call. */
-export function createProvider(client = new PveClient()): StoppableProvider {
+export function createProvider(client = new PveClient(), containerWindowMs = 5000): StoppableProvider {
   const stopping = new AbortController();
-  const context: ProviderContext = { client, signal: stopping.signal };
+  const context: ProviderContext = { client, containerWindowMs, signal: stopping.signal };
   const underWay = new Set<Promise<unknown>>();
 
   async function track<T>(step: Promise<T>): Promise<T> {

@@ -1,6 +1,6 @@
 /** Whether the process that wrote a journal still runs. */
 import { readFile } from "node:fs/promises";
-import { readFileIfThere } from "./files";
+import { hasCode, readFileIfThere } from "./files";
 
 /** Clock ticks a second in `/proc`; fixed for user space on Linux (`USER_HZ`). */
 const TICKS_PER_SECOND = 100;
@@ -15,8 +15,7 @@ export async function isProcessAlive(pid: number, since: Date): Promise<boolean>
   try {
     process.kill(pid, 0);
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EPERM") return true;
-    return false;
+    return hasCode(error, "EPERM");
   }
   const started = await startOf(pid);
   return started === undefined || started.getTime() <= since.getTime() + SLACK_MS;

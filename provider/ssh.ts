@@ -131,7 +131,7 @@ async function runCommand(
   { timeoutMs, signal, input }: SshCommandOptions,
 ): Promise<SshResult> {
   return new Promise((resolve, reject) => {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(Math.max(1, timeoutMs))]);
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs)))]);
     const fail = (error: Error): void => {
       limit.removeEventListener("abort", onAbort);
       reject(error);

@@ -103,7 +103,7 @@ export class PveClient {
     const encoded = encodeParameters(parameters);
     const hasBody = method === "POST" || method === "PUT";
     const url = `${base}/api2/json${path}${!hasBody && encoded !== "" ? `?${encoded}` : ""}`;
-    const timeout = AbortSignal.timeout(timeoutMs);
+    const timeout = AbortSignal.timeout(Math.ceil(timeoutMs));
     let answer: { status: number; reason: string; body: string };
     try {
       const response = await this.send(url, {

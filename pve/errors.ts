@@ -4,6 +4,7 @@
  * Source: pve-http-server `AnyEvent.pm`, qemu-server and pve-storage `die` texts. Most domain errors are plain status 500 with
  * the text as reason phrase; the JSON body's `message` exists only since 2025.
  */
+import { types } from "node:util";
 
 /** What was asked when an error came. */
 export interface PveCall {
@@ -195,10 +196,10 @@ export function classifyConnection(call: PveCall, host: string, thrown: unknown)
 }
 
 function rootCause(thrown: unknown): Error {
-  let error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  let error = types.isNativeError(thrown) ? thrown : new Error(String(thrown));
   for (;;) {
-    const next: unknown = error instanceof AggregateError ? error.errors[0] : error.cause;
-    if (!(next instanceof Error)) return error;
+    const next: unknown = "errors" in error && Array.isArray(error.errors) ? error.errors[0] : error.cause;
+    if (!types.isNativeError(next)) return error;
     error = next;
   }
 }

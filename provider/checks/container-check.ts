@@ -11,19 +11,24 @@ export interface ContainerCheck {
   readonly hasHealthCheck: boolean;
 }
 
+/** From the first sight of a running container to the last look at its restart count. */
+export interface CheckWindow {
+  /** Ends not before this. */
+  readonly othersDone: Promise<unknown>;
+  readonly atLeastMs: number;
+}
+
 /** The engine starts containers at boot; one that is still stopped after this time stays stopped. */
 const STOPPED_MS = 20_000;
-/** Shortest time between the first sight of a running container and the last look at its restart count. */
-const WINDOW_MS = 5000;
 
 /**
- * Waits until the container is up, then until `othersDone`, and compares: a restart in between is a failure.
+ * Waits until the container is up, then until the window's end, and compares: a restart in between is a failure.
  */
 export async function checkContainer(
   guest: Guest,
   watch: ContainerWatch,
   check: ContainerCheck,
-  othersDone: Promise<unknown>,
+  { othersDone, atLeastMs }: CheckWindow,
 ): Promise<Outcome> {
   let first: { state: ContainerState; at: number } | undefined;
   let stoppedSince: number | undefined;
@@ -36,7 +41,7 @@ export async function checkContainer(
   });
   if (up.status !== "passed" || first === undefined) return up;
   await othersDone;
-  await delay(Math.max(0, WINDOW_MS - (performance.now() - first.at)), undefined, { signal: guest.signal });
+  await delay(Math.max(0, atLeastMs - (performance.now() - first.at)), undefined, { signal: guest.signal });
   return compare(check, first.state, await watch.look(check.container), up);
 }
 

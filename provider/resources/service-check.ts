@@ -52,10 +52,10 @@ async function runChecks(context: ProviderContext, inputs: ServiceCheckInputs): 
   const others = checks.map(async (check) =>
     check.kind === "container" ? undefined : recorded(context, inputs, check, () => checkInGuest(guest, check)),
   );
-  const othersDone = Promise.allSettled(others);
+  const window = { othersDone: Promise.allSettled(others), atLeastMs: context.containerWindowMs };
   const containers = checks.map(async (check) =>
     check.kind === "container"
-      ? recorded(context, inputs, check, () => checkContainer(guest, watch, check, othersDone))
+      ? recorded(context, inputs, check, () => checkContainer(guest, watch, check, window))
       : undefined,
   );
   return inOrder(checks.map(async (_, index) => (await others[index]) ?? (await containers[index])));

@@ -1,0 +1,244 @@
+/**
+ * As much of a Proxmox VE as the provider's resources ask for, in memory: no claim to be one. The lab is what tests against
+ * real machines; this is for the order of calls and for failures that are hard to make.
+ */
+import { PveClient } from "../../../pve/client";
+import { printUpid } from "../../../pve/upid";
+
+export const NODE = "pve";
+export const ARCHIVE = "nas:backup/vzdump-qemu-200-2026_11_20-01_00_00.vma.zst";
+export const ARCHIVE_TIME = Date.UTC(2026, 10, 20, 1, 0, 0) / 1000;
+
+/** What a command in the guest gives. */
+export interface GuestAnswer {
+  exitCode: number;
+  stdout?: string;
+  stderr?: string;
+}
+
+interface FakeVm {
+  config: Record<string, string>;
+  status: "running" | "stopped";
+}
+
+interface FakeTask {
+  upid: string;
+  type: string;
+  vmId: number;
+  startTime: number;
+  running: boolean;
+  exitStatus: string;
+}
+
+/** An answer that is no success, in PVE's shape. */
+class Refusal extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly errors?: Record<string, string>,
+  ) {
+    super(message);
+  }
+}
+
+export class FakePve {
+  readonly vms = new Map<number, FakeVm>();
+  readonly tasks: FakeTask[] = [];
+  /** Every call that is no GET, as `METHOD /path`. */
+  readonly writes: { call: string; parameters: URLSearchParams }[] = [];
+  backups: Record<string, unknown>[] = [
+    {
+      volid: ARCHIVE,
+      ctime: ARCHIVE_TIME,
+      size: 1000,
+      format: "vma.zst",
+      vmid: 200,
+      content: "backup",
+      notes: "docker",
+    },
+  ];
+  storage: Record<string, unknown> = { type: "dir", content: "backup", active: 1, enabled: 1 };
+  privileges: Record<string, Record<string, number>> = {
+    "/storage/nas": { "Datastore.AllocateSpace": 1 },
+    "/vms/200": { "VM.Backup": 1 },
+  };
+  interfaces: Record<string, unknown>[] = [
+    { iface: "vmbr0", type: "bridge", bridge_ports: "eno1", cidr: "192.168.20.1/24", method: "static" },
+    { iface: "vmbr99", type: "bridge", bridge_ports: "", method: "manual" },
+  ];
+  archiveConfig = [
+    "#Docker host",
+    "#qmdump#map:scsi0:drive-scsi0:local-lvm:raw:",
+    "agent: enabled=1",
+    "balloon: 2048",
+    "ide2: local-lvm:vm-200-cloudinit,media=cdrom",
+    "memory: 4096",
+    "name: docker",
+    "net0: virtio=BC:24:11:00:00:01,bridge=vmbr0,firewall=1,tag=20",
+    "net1: e1000=BC:24:11:00:00:02,bridge=vmbr0",
+    "onboot: 1",
+    "scsi0: local-lvm:vm-200-disk-0,size=8G",
+    "smbios1: base64=1,manufacturer=SG9tZQ==,uuid=11111111-2222-4333-8444-555555555555",
+    "",
+  ].join("\n");
+  /** Exit status of the next restore. */
+  restoreExit = "OK";
+  /** A restore that never ends until it is stopped. */
+  restoreHangs = false;
+  /** Changes what a restore makes. */
+  afterRestore: (config: Record<string, string>) => void = () => undefined;
+  agentAnswers = true;
+  guest: (command: string[], input: string | undefined) => GuestAnswer = () => ({ exitCode: 0 });
+  private readonly commands = new Map<number, GuestAnswer>();
+  private counter = 0;
+
+  /** A client that talks to this fake and to nothing else. */
+  client(): PveClient {
+    const credentials = { endpoint: "https://fake:8006", token: "root@pam!t=00000000-0000-4000-8000-000000000000" };
+    return new PveClient(
+      () => credentials,
+      async (input, init) => this.answer(new URL(input instanceof Request ? input.url : input), init),
+    );
+  }
+
+  private answer(url: URL, init: RequestInit | undefined): Response {
+    const method = init?.method ?? "GET";
+    const path = decodeURIComponent(url.pathname.replace("/api2/json", ""));
+    const parameters =
+      method === "GET" || method === "DELETE"
+        ? url.searchParams
+        : new URLSearchParams(typeof init?.body === "string" ? init.body : "");
+    if (method !== "GET") this.writes.push({ call: `${method} ${path}`, parameters });
+    try {
+      return Response.json({ data: this.handle(method, path, parameters) ?? null });
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      const body = { data: null, message: `${error.message}\n`, errors: error.errors };
+      return Response.json(body, { status: error.status, statusText: error.message });
+    }
+  }
+
+  private handle(method: string, path: string, parameters: URLSearchParams): unknown {
+    if (path === "/cluster/resources") {
+      return [...this.vms].map(([vmid, { config, status }]) => ({
+        ...{ vmid, node: NODE, type: "qemu", name: config["name"], status },
+      }));
+    }
+    if (path === "/cluster/nextid") {
+      const vmId = Number(parameters.get("vmid"));
+      if (this.vms.has(vmId)) {
+        throw new Refusal(400, "Parameter verification failed.", { vmid: `VM ${vmId} already exists` });
+      }
+      return String(vmId);
+    }
+    if (path === "/access/permissions") {
+      const asked = parameters.get("path") ?? "";
+      return { [asked]: this.privileges[asked] ?? {} };
+    }
+    if (path === `/nodes/${NODE}/network`) return this.interfaces;
+    if (path === `/nodes/${NODE}/vzdump/extractconfig`) return this.archiveConfig;
+    if (path === `/nodes/${NODE}/storage/nas/status`) return this.storage;
+    if (path === `/nodes/${NODE}/storage/nas/content`) return this.backups;
+    if (path === `/nodes/${NODE}/qemu` && method === "POST") return this.restore(parameters);
+    if (path.startsWith(`/nodes/${NODE}/tasks`)) return this.handleTask(method, path, parameters);
+    const [, vmId, rest] = /^\/nodes\/pve\/qemu\/(\d+)(.*)$/.exec(path) ?? [];
+    if (vmId === undefined) throw new Refusal(501, `Method '${method} ${path}' not implemented`);
+    return this.handleVm(method, Number(vmId), rest ?? "", parameters);
+  }
+
+  private handleTask(method: string, path: string, parameters: URLSearchParams): unknown {
+    const [, upid, rest] = /^\/nodes\/pve\/tasks\/(UPID:[^/]*)(.*)$/.exec(path) ?? [];
+    if (upid === undefined) {
+      const vmId = Number(parameters.get("vmid"));
+      return this.tasks
+        .filter((task) => task.vmId === vmId)
+        .map(({ upid: id, type, startTime, running }) => ({
+          ...{ upid: id, type, id: String(vmId), user: "root@pam", starttime: startTime },
+          ...(running ? {} : { endtime: startTime + 1 }),
+        }));
+    }
+    const task = this.tasks.find((candidate) => candidate.upid === upid);
+    if (task === undefined) throw new Refusal(400, "Parameter verification failed.", { upid: "no such task" });
+    if (method === "DELETE") {
+      task.running = false;
+      task.exitStatus = "interrupted by signal";
+      return null;
+    }
+    if (rest === "/log") return [{ n: 1, t: `TASK ERROR: ${task.exitStatus}` }];
+    return task.running ? { status: "running" } : { status: "stopped", exitstatus: task.exitStatus };
+  }
+
+  private restore(parameters: URLSearchParams): string {
+    const vmId = Number(parameters.get("vmid"));
+    if (this.vms.has(vmId)) {
+      throw new Refusal(500, `unable to restore VM ${vmId} - VM ${vmId} already exists on node 'pve'`);
+    }
+    if (this.restoreHangs || this.restoreExit !== "OK") {
+      this.vms.set(vmId, { config: { memory: "128" }, status: "stopped" });
+      return this.task("qmrestore", vmId, this.restoreExit, this.restoreHangs);
+    }
+    const config: Record<string, string> = {};
+    for (const line of this.archiveConfig.split("\n").filter((text) => !text.startsWith("#") && text !== "")) {
+      const [key = "", ...value] = line.split(": ");
+      config[key] = value.join(": ").replaceAll("vm-200-", `vm-${vmId}-`);
+    }
+    for (const [key, value] of parameters) {
+      if (["vmid", "archive", "storage", "unique", "start", "bwlimit"].includes(key)) continue;
+      config[key] = /^net\d+$/.test(key) ? value.replace(/^([^,]+)/, "$1=BC:24:11:99:99:99") : value;
+    }
+    this.afterRestore(config);
+    this.vms.set(vmId, { config, status: "stopped" });
+    return this.task("qmrestore", vmId, "OK");
+  }
+
+  private handleVm(method: string, vmId: number, rest: string, parameters: URLSearchParams): unknown {
+    const vm = this.vms.get(vmId);
+    if (vm === undefined) {
+      throw new Refusal(500, `Configuration file 'nodes/pve/qemu-server/${vmId}.conf' does not exist`);
+    }
+    switch (`${method} ${rest}`) {
+      case "GET /config":
+        return { ...vm.config, digest: "x" };
+      case "GET /status/current":
+        return { status: vm.status, vmid: vmId, name: vm.config["name"] };
+      case "POST /status/start":
+        vm.status = "running";
+        return this.task("qmstart", vmId, "OK");
+      case "POST /status/stop":
+        vm.status = "stopped";
+        return this.task("qmstop", vmId, "OK");
+      case "DELETE ":
+        if (vm.status === "running") throw new Refusal(500, `VM ${vmId} is running - destroy failed`);
+        this.vms.delete(vmId);
+        return this.task("qmdestroy", vmId, "OK");
+    }
+    return this.handleAgent(vm, vmId, `${method} ${rest}`, parameters);
+  }
+
+  private handleAgent(vm: FakeVm, vmId: number, call: string, parameters: URLSearchParams): unknown {
+    if (vm.status !== "running") throw new Refusal(500, `VM ${vmId} is not running`);
+    if (!this.agentAnswers) throw new Refusal(500, "QEMU guest agent is not running");
+    switch (call) {
+      case "POST /agent/ping":
+        return { result: {} };
+      case "POST /agent/exec": {
+        const pid = ++this.counter;
+        this.commands.set(pid, this.guest(parameters.getAll("command"), parameters.get("input-data") ?? undefined));
+        return { pid };
+      }
+      case "GET /agent/exec-status": {
+        const { exitCode, stdout, stderr } = this.commands.get(Number(parameters.get("pid"))) ?? { exitCode: 1 };
+        return { exited: 1, exitcode: exitCode, "out-data": stdout, "err-data": stderr };
+      }
+    }
+    throw new Refusal(501, `Method '${call}' not implemented`);
+  }
+
+  private task(type: string, vmId: number, exitStatus: string, running = false): string {
+    const startTime = Math.floor(Date.now() / 1000);
+    const pid = ++this.counter;
+    const upid = printUpid({ node: NODE, pid, pstart: 1, startTime, type, id: String(vmId), user: "root@pam!t" });
+    this.tasks.push({ upid, type, vmId, startTime, running, exitStatus });
+    return upid;
+  }
+}
