@@ -3,14 +3,12 @@
  * a Docker engine, tuned to boot fast on an emulated CPU. It is built from Debian packages; `guest/` holds what differs
  * from the packages.
  */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { cp, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import * as path from "node:path";
-import { pipeline } from "node:stream/promises";
 
 import { contentKey, ensureCached } from "../../toolchain/cache";
 import { type Log, run, withProgress } from "../../toolchain/process";
+import { sha256OfFile } from "./digest";
 import { assembleDisk } from "./disk-image";
 
 const GUEST = path.join(__dirname, "guest");
@@ -99,7 +97,7 @@ async function build(dir: string, report: (detail: string) => void): Promise<voi
     diskBytes: DISK_BYTES,
     initScript: path.join(GUEST, "initramfs-init.sh"),
   });
-  await writeFile(path.join(dir, "sha256"), `${await digestOf(file)}\n`);
+  await writeFile(path.join(dir, "sha256"), `${await sha256OfFile(file)}\n`);
   await rm(work, { recursive: true });
 }
 
@@ -126,10 +124,4 @@ async function bootstrap(root: string, report: (detail: string) => void): Promis
 
 function shellQuote(text: string): string {
   return `'${text.replaceAll("'", "'\\''")}'`;
-}
-
-async function digestOf(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(file), hash);
-  return hash.digest("hex");
 }
