@@ -7,6 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Qmp } from "../types";
 
 const POLL_MS = 100;
+const CANCEL_TIMEOUT_MS = 60_000;
 const JOB_PREFIX = "vzdump-";
 
 export interface DiskCopy {
@@ -29,19 +30,25 @@ async function ownJobs(qmp: Qmp): Promise<JobInfo[]> {
   return jobs.filter((job) => job.id.startsWith(JOB_PREFIX));
 }
 
-/** Ends backup jobs of this machine, left over or failed, and waits until they are gone. True when there were any. */
+/**
+ * Ends backup jobs of this machine, left over or failed, and waits until they are gone. True when there were any. Rejects when
+ * the machine ends, or when QEMU keeps a job for a minute.
+ */
 export async function cancelCopies(qmp: Qmp): Promise<boolean> {
-  let found = false;
-  for (;;) {
+  let refused = "";
+  for (let attempt = 0; attempt < CANCEL_TIMEOUT_MS / POLL_MS; attempt++) {
     const jobs = await ownJobs(qmp);
-    if (jobs.length === 0) return found;
-    found = true;
+    if (jobs.length === 0) return attempt > 0;
     for (const job of jobs) {
-      if (job.status === "concluded") await qmp.execute("job-dismiss", { id: job.id });
-      else if (job.status !== "aborting" && job.status !== "null") await qmp.execute("job-cancel", { id: job.id });
+      const command = job.status === "concluded" ? "job-dismiss" : "job-cancel";
+      // Jobs of one transaction end together: one that was running a moment ago may refuse now.
+      await qmp.execute(command, { id: job.id }).catch((error: unknown) => {
+        refused = error instanceof Error ? error.message : String(error);
+      });
     }
     await delay(POLL_MS);
   }
+  throw new Error(`unable to cancel the backup jobs in QEMU - got timeout ${refused}`.trimEnd());
 }
 
 /** Starts the copies at one moment. `bytesPerSecond` 0 is unlimited. Rejects with QMP's text; then none runs. */

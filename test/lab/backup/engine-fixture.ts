@@ -1,4 +1,5 @@
 /** An engine over files in a temporary folder, with guests that a test describes. */
+import { createCipheriv } from "node:crypto";
 import {
   closeSync,
   existsSync,
@@ -186,15 +187,9 @@ export class EngineFixture {
   }
 }
 
-/** Bytes that differ everywhere, are never zero, and hardly compress. */
+/** Bytes that look random, always the same for a seed, and do not compress. */
 export function noise(length: number, seed: number): Buffer {
-  const bytes = Buffer.alloc(length);
-  let state = Math.imul(seed, 2654435761) >>> 0;
-  for (let index = 0; index < length; index++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    bytes[index] = (state >>> 24) | 1;
-  }
-  return bytes;
+  return createCipheriv("aes-128-ctr", Buffer.alloc(16, seed), Buffer.alloc(16)).update(Buffer.alloc(length));
 }
 
 export const MIB = 1024 * 1024;
