@@ -1,6 +1,6 @@
 /** `/nodes/{node}/vzdump` */
 import { checkNode } from "../../context";
-import { nodeParameter, string } from "../../params";
+import { nodeParameter, optional, string } from "../../params";
 import { handler } from "../../router";
 import { checkSelection, startVzdump, unsupportedVzdump, vzdumpParameters } from "../../vzdump";
 
@@ -8,11 +8,11 @@ export const vzdumpHandlers = [
   handler({
     method: "POST",
     path: "/nodes/{node}/vzdump",
-    parameters: { ...vzdumpParameters, node: nodeParameter },
+    parameters: { ...vzdumpParameters, node: optional(nodeParameter) },
     unsupported: [...unsupportedVzdump, "job-id", "stdout"],
     returns: "string",
     handle: ({ lab, caller, all, params }) => {
-      checkNode(lab, params.node);
+      checkNode(lab, params.node ?? lab.spec.node.name);
       checkSelection(params);
       return startVzdump(lab, all, caller.name);
     },
