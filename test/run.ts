@@ -1,0 +1,159 @@
+/**
+ * Runs the tests with all set-up: `unit`, `lab`, or both without an argument; `none` only installs what the checks need.
+ * The last line is `N passed, N failed`; the exit code is 0 only if something ran and nothing failed.
+ */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { z } from "zod";
+import { CliError, Interrupted, causeOf } from "../cli/errors";
+import { insideNamespace } from "../cli/lab/namespace";
+import { readEnvironment } from "../cli/lab/environment";
+import { prepareLab } from "../cli/lab/prepare";
+import { readStackFiles } from "../cli/lab/stack-files";
+import { bringLabUp, type RunningLab } from "../cli/lab/up";
+import { withLab } from "../cli/lab/with-lab";
+import { Progress } from "../cli/progress";
+import { cacheDir } from "../toolchain/cache";
+import { ensureToolchain } from "../toolchain/ensure";
+
+const REPO_DIR = resolve(__dirname, "..");
+const LAB_ID = "test";
+
+const resultSchema = z.object({
+  numPassedTests: z.number(),
+  numFailedTests: z.number(),
+  numPendingTests: z.number(),
+  numTodoTests: z.number(),
+  /** Files that could not be run at all. */
+  numRuntimeErrorTestSuites: z.number(),
+});
+
+/** Numbers of executed and skipped tests. A file that can't be run counts as one failure. */
+interface Totals {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
+
+async function main(args: readonly string[]): Promise<void> {
+  const [what = "all", ...patterns] = args;
+  if (!["all", "unit", "lab", "none"].includes(what)) {
+    throw new CliError(`Unable to run "${what}": no such tests. Use unit, lab, or nothing for both.`);
+  }
+  if (what === "none") return;
+  const time = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
+  using progress = new Progress(join(cacheDir(), "logs", `test-${time}.log`));
+  if (what !== "lab") await runUnit(progress, patterns);
+  if (what !== "unit") await runLab(progress, patterns);
+}
+
+async function runUnit(progress: Progress, patterns: readonly string[]): Promise<void> {
+  // The plugins are compared with their packages' types, so they are needed here too.
+  await progress.step("Pulumi and its plugins", ({ detail }) => ensureToolchain({ log: detail, what: ["pulumi"] }));
+  progress.line("unit tests");
+  await jest({
+    command: (file) => ({ program: process.execPath, args: jestArgs("unit", file, patterns) }),
+    cwd: REPO_DIR,
+  });
+}
+
+async function runLab(progress: Progress, patterns: readonly string[]): Promise<void> {
+  const files = await readStackFiles(REPO_DIR);
+  await withLab({ id: LAB_ID, repoDir: REPO_DIR, progress, keepOnSuccess: false }, async () => {
+    const prepared = await prepareLab(files.images, progress);
+    progress.line("lab tests of single parts");
+    await jest({
+      command: (file) => ({
+        program: process.execPath,
+        args: [...jestArgs("lab", file, patterns), "--testPathIgnorePatterns=/test/rehearsal/"],
+      }),
+      cwd: REPO_DIR,
+    });
+    const evidenceDir = join("/var/tmp", `homelab-${LAB_ID}`, "drills");
+    const lab = await bringLabUp({ id: LAB_ID, repoDir: REPO_DIR, files, prepared, progress, evidenceDir });
+    progress.line("rehearsal: production, backup, drills and what may go wrong, in one lab");
+    await jest({
+      command: (file) =>
+        insideNamespace(lab.paths, [process.execPath, ...jestArgs("lab", file, [...patterns, "test/rehearsal/"])]),
+      cwd: REPO_DIR,
+      env: rehearsalEnvironment(lab, evidenceDir),
+    });
+  });
+}
+
+function rehearsalEnvironment(lab: RunningLab, evidenceDir: string): Record<string, string> {
+  return {
+    ...readEnvironment(lab.paths),
+    HOMELAB_TEST_LAB: LAB_ID,
+    HOMELAB_TEST_EVIDENCE: evidenceDir,
+    HOMELAB_CACHE_DIR: cacheDir(),
+    HOMELAB_SHOW_TEST_STARTS: "1",
+  };
+}
+
+function jestArgs(project: "unit" | "lab", resultFile: string, patterns: readonly string[]): string[] {
+  return [
+    join(REPO_DIR, "node_modules", "jest", "bin", "jest.js"),
+    ...["--selectProjects", project, "--json", `--outputFile=${resultFile}`, "--passWithNoTests"],
+    `--reporters=${join(REPO_DIR, "test", "support", "live-reporter.cjs")}`,
+    ...(project === "lab" ? ["--runInBand"] : []),
+    ...patterns.map((pattern) => `--testPathPatterns=${pattern}`),
+  ];
+}
+
+interface JestRun {
+  readonly command: (resultFile: string) => { program: string; args: string[] };
+  readonly cwd: string;
+  /** Default: this process's. */
+  readonly env?: Record<string, string>;
+}
+
+/** Runs jest on this terminal and adds its numbers to the totals. A jest that dies counts as one failure. */
+async function jest({ command, cwd, env }: JestRun): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), "homelab-test-"));
+  const file = join(dir, "result.json");
+  try {
+    const { program, args } = command(file);
+    const code = await new Promise<number>((done, reject) => {
+      // stdout of --json would repeat the result.
+      const child = spawn(program, args, { cwd, env: env ?? process.env, stdio: ["ignore", "inherit", "inherit"] });
+      child.once("error", reject);
+      child.once("close", (status) => done(status ?? 1));
+    });
+    if (!existsSync(file)) {
+      process.stderr.write(`Unable to run the tests: jest ended with code ${code} and no result.\n`);
+      totals.failed += 1;
+      return;
+    }
+    const result = resultSchema.parse(JSON.parse(readFileSync(file, "utf8")));
+    totals.passed += result.numPassedTests;
+    totals.failed += result.numFailedTests + result.numRuntimeErrorTestSuites;
+    totals.skipped += result.numPendingTests + result.numTodoTests;
+    if (code !== 0 && result.numFailedTests + result.numRuntimeErrorTestSuites === 0) totals.failed += 1;
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+function finish(what: string | undefined): never {
+  if (what === "none") process.exit(totals.failed > 0 ? 1 : 0);
+  const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : "";
+  if (totals.passed + totals.failed === 0) process.stdout.write("No test ran, which is a failure.\n");
+  process.stdout.write(`${totals.passed} passed, ${totals.failed} failed${skipped}\n`);
+  process.exit(totals.passed > 0 && totals.failed === 0 ? 0 : 1);
+}
+
+main(process.argv.slice(2)).then(
+  () => finish(process.argv[2]),
+  (error: unknown) => {
+    process.stderr.write(
+      `\n${error instanceof CliError || error instanceof Interrupted ? causeOf(error) : String((error as Error).stack)}\n`,
+    );
+    totals.failed += 1;
+    finish(process.argv[2]);
+  },
+);
