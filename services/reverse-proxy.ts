@@ -26,10 +26,7 @@ export default {
     { volume: "reverse-proxy-data", path: "/data" },
     { volume: "reverse-proxy-config", path: "/config" },
   ],
-  reverseProxy: {
-    configPath: CONFIG_PATH,
-    rootCertificatePath: "/data/caddy/pki/authorities/local/root.crt",
-  },
+  reverseProxy: { rootCertificatePath: "/data/caddy/pki/authorities/local/root.crt" },
   // The root key in /data is what clients trust; another root would have to be handed out to all of them.
   data: "essential",
 } satisfies ServiceSpec;

@@ -96,10 +96,11 @@ export interface CanarySpec {
   readonly intervalSeconds: number;
 }
 
-/** What makes a service the reverse proxy (Caddy): its routes, certificates and records come from the other services. */
+/**
+ * What makes a service the reverse proxy (Caddy): it serves the routes of all others. Its `/etc/caddy` is a volume, into
+ * which prod loads the Caddyfile while the proxy runs.
+ */
 export interface ReverseProxyRole {
-  /** Absolute path in the container of the Caddyfile that is replaced while the proxy runs. Its folder is a volume. */
-  readonly configPath: string;
   /** Absolute path in the container of the public root certificate of Caddy's own authority. Its folder is in a volume. */
   readonly rootCertificatePath: string;
 }

@@ -1,4 +1,4 @@
-/** The only place that reads Pulumi configuration. Everything else gets the typed result. */
+/** The configuration of a stack, checked and typed. Pure, and loadable without the Pulumi SDK. */
 import { RunError } from "@pulumi/pulumi/errors";
 import os from "node:os";
 import path from "node:path";

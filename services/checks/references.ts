@@ -74,9 +74,11 @@ function checkWithinService({ file, spec }: CatalogueFile): string[] {
     problems.push(`${file}: volumes: path "${repeated}" is mounted twice. Mount one volume there.`);
   }
   if (reverseProxy) {
-    for (const file_ of [reverseProxy.configPath, reverseProxy.rootCertificatePath]) {
-      if (volumes.some((volume) => file_.startsWith(`${volume.path}/`))) continue;
-      problems.push(`${file}: reverseProxy: "${file_}" lies in no volume and would be lost. Mount a volume above it.`);
+    for (const kept of ["/etc/caddy/Caddyfile", reverseProxy.rootCertificatePath]) {
+      if (volumes.some((volume) => kept.startsWith(`${volume.path}/`))) continue;
+      problems.push(
+        `${file}: volumes: "${kept}" lies in none and would be lost with the container. Mount one above it.`,
+      );
     }
   }
   return problems;

@@ -92,7 +92,7 @@ export const serviceSpecSchema = z.strictObject({
       intervalSeconds: seconds,
     })
     .optional(),
-  reverseProxy: z.strictObject({ configPath: containerPath, rootCertificatePath: containerPath }).optional(),
+  reverseProxy: z.strictObject({ rootCertificatePath: containerPath }).optional(),
   data: z.enum(["none", "rebuildable", "essential"]),
   dependsOn: z.array(z.string()).optional(),
 }) satisfies z.ZodType<ServiceSpec>;

@@ -1,0 +1,106 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { StepStatus } from "../provider/contract/restore";
+import type { RestorePoint, RunKind, RunRef } from "../provider/contract/run";
+import { GuestBoot, Lease, RestoredVm } from "../provider/sdk/drill";
+
+export interface RestoredGuestArgs {
+  /** `drill` restores beside production. */
+  kind: RunKind;
+  /** Stack name, for the evidence. */
+  stack: string;
+  node: string;
+  /** VMID and name of the restored VM. */
+  vmId: number;
+  vmName: string;
+  /** VM that the archive must be of. */
+  sourceVmId: number;
+  /** Plain, so that the preview names the archive. */
+  restorePoint: RestorePoint;
+  storage: string;
+  /** Bridge without port and address; the provider verifies it. */
+  isolatedBridge: string;
+  /** Absent: as in the archive. */
+  memoryMiB?: number;
+  /** Absent: as in the archive. */
+  cores?: number;
+  /** Absent: the storage's own limit. */
+  bandwidthLimitKiBps?: number;
+  /** Absolute folder below which the run gets its evidence folder. */
+  evidenceDir: string;
+  rtoTargetSeconds: number;
+  rpoTargetSeconds: number;
+  /** What differs from the operator's own environment. */
+  environmentNotes: string[];
+  restoreTimeoutSeconds: number;
+  startTimeoutSeconds: number;
+  agentTimeoutSeconds: number;
+}
+
+const TOKEN = "homelab:components:RestoredGuest";
+
+/**
+ * An archive brought back to life: lease, restored VM, first boot. A step that fails is recorded and the next ones are
+ * skipped, so that the verdict can still be written.
+ */
+export class RestoredGuest extends pulumi.ComponentResource {
+  /** The run that checks and verdict belong to. */
+  readonly run: pulumi.Output<RunRef>;
+  /** ISO 8601 UTC: start of the run. */
+  readonly startedAt: pulumi.Output<string>;
+  readonly bootStatus: pulumi.Output<StepStatus>;
+  /** Kernel boot id of the restored guest; empty if it never answered. */
+  readonly bootId: pulumi.Output<string>;
+
+  constructor(name: string, args: RestoredGuestArgs, opts?: pulumi.ComponentResourceOptions) {
+    super(TOKEN, name, {}, opts);
+
+    const lease = new Lease(
+      `${name}-lease`,
+      {
+        kind: args.kind,
+        stack: args.stack,
+        node: args.node,
+        vmId: args.vmId,
+        vmName: args.vmName,
+        sourceVmId: args.sourceVmId,
+        restorePoint: args.restorePoint,
+        evidenceDir: args.evidenceDir,
+        rtoTargetSeconds: args.rtoTargetSeconds,
+        rpoTargetSeconds: args.rpoTargetSeconds,
+        environmentNotes: args.environmentNotes,
+      },
+      { parent: this },
+    );
+    const vm = new RestoredVm(
+      `${name}-vm`,
+      {
+        run: lease.run,
+        restorePoint: args.restorePoint,
+        sourceVmId: args.sourceVmId,
+        storage: args.storage,
+        isolatedBridge: args.isolatedBridge,
+        ...(args.memoryMiB === undefined ? {} : { memoryMiB: args.memoryMiB }),
+        ...(args.cores === undefined ? {} : { cores: args.cores }),
+        ...(args.bandwidthLimitKiBps === undefined ? {} : { bandwidthLimitKiBps: args.bandwidthLimitKiBps }),
+        restoreTimeoutSeconds: args.restoreTimeoutSeconds,
+      },
+      // The VMID is taken once, so the old VM goes first.
+      { parent: this, deleteBeforeReplace: true },
+    );
+    const boot = new GuestBoot(
+      `${name}-boot`,
+      {
+        run: lease.run,
+        restoreStatus: vm.status,
+        startTimeoutSeconds: args.startTimeoutSeconds,
+        agentTimeoutSeconds: args.agentTimeoutSeconds,
+      },
+      { parent: this, dependsOn: [vm], deleteBeforeReplace: true },
+    );
+    this.run = lease.run;
+    this.startedAt = lease.startedAt;
+    this.bootStatus = boot.status;
+    this.bootId = boot.bootId;
+    this.registerOutputs({ bootStatus: this.bootStatus });
+  }
+}

@@ -1,0 +1,134 @@
+import * as docker from "@pulumi/docker";
+import * as pulumi from "@pulumi/pulumi";
+import type { EnvironmentValue, HealthCheck, ServiceSpec } from "../services/spec";
+
+export interface ServiceArgs {
+  /** What the catalogue says about the service. */
+  spec: ServiceSpec;
+  /** Full host name of the service's route; absent where it has none. */
+  hostName?: string;
+  /** Docker network in which services find each other by name. */
+  networkName: pulumi.Input<string>;
+  /** Values of the secrets that `spec.environment` names. Secret. */
+  secrets: Readonly<Record<string, pulumi.Output<string>>>;
+  /** How long a new container may take to become healthy. */
+  healthyTimeoutSeconds: pulumi.Input<number>;
+}
+
+const TOKEN = "homelab:components:Service";
+
+/** Time between the stop signal and the kill when a container is replaced, so that databases close their files. */
+const STOP_GRACE_SECONDS = 60;
+
+/**
+ * One service of the catalogue: image, volumes, container. A replaced container goes before the new one comes, because
+ * names, ports and volumes are taken once. Volumes with essential data are protected.
+ */
+export class Service extends pulumi.ComponentResource {
+  /** Docker's id of the container; another container has another. */
+  readonly containerId: pulumi.Output<string>;
+  readonly container: docker.Container;
+
+  constructor(name: string, args: ServiceArgs, opts?: pulumi.ComponentResourceOptions) {
+    super(TOKEN, name, {}, opts);
+
+    const { spec } = args;
+    const image = new docker.RemoteImage(
+      `${name}-image`,
+      // Other containers may run from it, and a rollback must not have to wait for a download.
+      { name: spec.image, keepLocally: true },
+      { parent: this },
+    );
+    const volumes = (spec.volumes ?? []).map(({ volume }) => {
+      const protect = spec.data === "essential";
+      return new docker.Volume(volume, { name: volume }, { parent: this, protect });
+    });
+    this.container = new docker.Container(name, containerArgs(args, image), {
+      parent: this,
+      dependsOn: volumes,
+      deleteBeforeReplace: true,
+      ...(hasSecrets(spec) ? { additionalSecretOutputs: ["envs"] } : {}),
+    });
+    this.containerId = this.container.id;
+    this.registerOutputs({ containerId: this.containerId });
+  }
+}
+
+function containerArgs(args: ServiceArgs, image: docker.RemoteImage): docker.ContainerArgs {
+  const { spec } = args;
+  return {
+    name: spec.name,
+    image: image.imageId,
+    entrypoints: spec.entrypoint && [...spec.entrypoint],
+    command: spec.command && [...spec.command],
+    envs: environment(args),
+    // The provider reads ports back in this order; another one would show as a change.
+    ports: [...(spec.ports ?? [])]
+      .sort((a, b) => a.containerPort - b.containerPort || (a.protocol ?? "tcp").localeCompare(b.protocol ?? "tcp"))
+      .map(({ hostPort, containerPort, protocol = "tcp" }) => ({
+        external: hostPort,
+        internal: containerPort,
+        protocol,
+      })),
+    volumes: (spec.volumes ?? []).map(({ volume, path }) => ({ volumeName: volume, containerPath: path })),
+    networksAdvanced: [{ name: args.networkName, aliases: [spec.name] }],
+    labels: [
+      { label: "homelab.data", value: spec.data },
+      { label: "homelab.service", value: spec.name },
+    ],
+    restart: "unless-stopped",
+    destroyGraceSeconds: STOP_GRACE_SECONDS,
+    ...(spec.healthCheck
+      ? { healthcheck: healthCheck(spec.healthCheck), wait: true, waitTimeout: args.healthyTimeoutSeconds }
+      : {}),
+  };
+}
+
+/** `KEY=value` sorted by key; secrets stay secret. */
+function environment({ spec, hostName, secrets }: ServiceArgs): pulumi.Input<string>[] {
+  return Object.entries(spec.environment ?? {})
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => environmentLine(key, value, hostName, secrets));
+}
+
+function environmentLine(
+  key: string,
+  value: EnvironmentValue,
+  hostName: string | undefined,
+  secrets: ServiceArgs["secrets"],
+): pulumi.Input<string> {
+  if (typeof value === "string")
+    return `${key}=${hostName === undefined ? value : value.replaceAll("{hostName}", hostName)}`;
+  const secret = secrets[value.secret];
+  if (!secret) {
+    throw new pulumi.RunError(
+      `Unable to set ${key}: the secret ${value.secret} is not in the configuration. ` +
+        `Run: pulumi config set --secret ${value.secret} <value>`,
+    );
+  }
+  const format = value.format ?? "{}";
+  return pulumi.secret(secret).apply((text) => `${key}=${format.replaceAll("{}", () => text)}`);
+}
+
+function hasSecrets({ environment: values = {} }: ServiceSpec): boolean {
+  return Object.values(values).some((value) => typeof value !== "string");
+}
+
+function healthCheck(check: HealthCheck): docker.types.input.ContainerHealthcheck {
+  return {
+    tests: ["CMD", ...check.command],
+    interval: goDuration(check.intervalSeconds),
+    timeout: goDuration(check.timeoutSeconds),
+    startPeriod: goDuration(check.startPeriodSeconds),
+    retries: check.retries,
+  };
+}
+
+/**
+ * Seconds as Go prints a duration: `1m30s`. The provider compares what it reads back as text, so `90s` would show as a
+ * change for ever. Source: https://pkg.go.dev/time#Duration.String
+ */
+export function goDuration(seconds: number): string {
+  const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  return `${hours ? `${hours}h` : ""}${hours || minutes ? `${minutes}m` : ""}${rest}s`;
+}
