@@ -26,6 +26,14 @@ export default {
     { volume: "reverse-proxy-data", path: "/data" },
     { volume: "reverse-proxy-config", path: "/config" },
   ],
+  healthCheck: {
+    // The administration interface answers as soon as a configuration is loaded, whatever it serves.
+    command: ["wget", "-q", "-O", "/dev/null", "http://127.0.0.1:2019/config/"],
+    intervalSeconds: 15,
+    timeoutSeconds: 10,
+    retries: 5,
+    startPeriodSeconds: 120,
+  },
   reverseProxy: { rootCertificatePath: "/data/caddy/pki/authorities/local/root.crt" },
   // The root key in /data is what clients trust; another root would have to be handed out to all of them.
   data: "essential",
