@@ -1,4 +1,6 @@
 /** The backup engine: what the API's tasks `vzdump` and `qmrestore` do. */
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { type TaskContext } from "../types";
 import { GuestBackup } from "./guest-backup";
 import { JobLock } from "./job-lock";
@@ -7,7 +9,16 @@ import { type BackupEngine, type BackupEngineArgs, type VzdumpRequest } from "./
 
 const DEFAULT_LOCK_WAIT_MINUTES = 180;
 
+/** Disk copies of a lab that was killed in the middle of a backup; the job lock says that nobody uses them. */
+async function removeLeftovers(tmpDir: string): Promise<void> {
+  await mkdir(tmpDir, { recursive: true });
+  for (const name of await readdir(tmpDir)) {
+    if (name.startsWith("vzdumptmp")) await rm(join(tmpDir, name), { recursive: true, force: true });
+  }
+}
+
 async function runJob(args: BackupEngineArgs, request: VzdumpRequest, context: TaskContext): Promise<void> {
+  await removeLeftovers(args.tmpDir);
   context.log(`INFO: starting new backup job: ${request.commandLine}`);
   let failures = 0;
   for (const vmId of [...request.vmIds].sort((a, b) => a - b)) {

@@ -92,7 +92,7 @@ export interface RestoreRequest {
   readonly previous?: VmConfig;
   /** Throws PVE's `Content type 'images' is not available on storage '…'` or its missing-storage text. */
   checkStorage(storage: string): void | Promise<void>;
-  /** Writes the restored configuration (without a lock). Called once, after all data is there. */
+  /** Writes the restored configuration (without a lock) after all data is there; with `previous`, before that a locked husk. */
   writeConfig(config: VmConfig): Promise<void>;
   /** After a failure: removes `lock: create` from the husk, which stays. */
   removeLock(): Promise<void>;

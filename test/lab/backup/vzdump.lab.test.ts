@@ -3,7 +3,7 @@
  * is written meanwhile stays out, freeze and thaw around that moment, power states, failures without leftovers. Does not
  * prove that a guest's file systems are whole: that takes a guest.
  */
-import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { createMachineRunner, type DisposableMachineRunner } from "../../../lab/qemu";
 import { type GuestAgent, type MachineRunner, type Qmp } from "../../../lab/types";
@@ -306,6 +306,15 @@ describe("a job", () => {
     await expect(fixture.backup({ vmIds: [999, 200] }, context)).rejects.toThrow("job errors");
     expect(context.lines).toContain("ERROR: Backup of VM 999 failed - unable to find VM '999'");
     fixture.archive();
+  });
+
+  test("removes the disk copies of a lab that was killed, and nothing else", async () => {
+    const left = join(fixture.tmpDir, "vzdumptmp4711_200");
+    mkdirSync(left, { recursive: true });
+    writeFileSync(join(left, "scsi0.qcow2"), "left over");
+    writeFileSync(join(fixture.tmpDir, "other"), "");
+    await fixture.backup({}, fixture.context());
+    expect(readdirSync(fixture.tmpDir)).toEqual(["other"]);
   });
 
   test("waits for the one before it", async () => {
