@@ -12,6 +12,7 @@ import (
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge"
 	shim "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfshim"
 	shimv2 "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfshim/sdk-v2"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
 // Package is the Pulumi package name.
@@ -25,6 +26,9 @@ const (
 	legacyPrefix = "proxmox_virtual_environment_"
 	repository   = "https://github.com/muhlba91/pulumi-proxmoxve"
 )
+
+// Pulumi reserves "id". Where the operator chooses it, it is an input named resourceId, with one exception.
+var idNames = map[string]string{"proxmox_sdn_controller_evpn": "sdnControllerEvpnId"}
 
 // Provider describes the bridged provider; metadata is what the generator wrote, or "{}" for the generator itself.
 func Provider(metadata []byte) tfbridge.ProviderInfo {
@@ -45,15 +49,18 @@ func Provider(metadata []byte) tfbridge.ProviderInfo {
 		Resources:    map[string]*tfbridge.ResourceInfo{},
 		DataSources:  map[string]*tfbridge.DataSourceInfo{},
 	}
-	p.ResourcesMap().Range(func(name string, resource shim.Resource) bool {
+	p.ResourcesMap().Range(func(name string, r shim.Resource) bool {
 		module, class := pulumiName(name)
-		r := &tfbridge.ResourceInfo{Tok: tfbridge.MakeResource(Package, module, class)}
-		if id, ok := resource.Schema().GetOk("id"); ok && (id.Required() || id.Optional()) {
-			// Pulumi reserves "id"; where the operator chooses it, it is an input of another name.
-			r.Fields = map[string]*tfbridge.SchemaInfo{"id": {Name: "resourceId", Type: "string"}}
-			r.ComputeID = tfbridge.DelegateIDField("resourceId", Package, repository)
+		bridged := &tfbridge.ResourceInfo{Tok: tfbridge.MakeResource(Package, module, class)}
+		if id, ok := r.Schema().GetOk("id"); ok && (id.Required() || id.Optional()) {
+			field := idNames[name]
+			if field == "" {
+				field = "resourceId"
+			}
+			bridged.Fields = map[string]*tfbridge.SchemaInfo{"id": {Name: field, Type: "string"}}
+			bridged.ComputeID = tfbridge.DelegateIDField(resource.PropertyKey(field), Package, repository)
 		}
-		info.Resources[name] = r
+		info.Resources[name] = bridged
 		return true
 	})
 	p.DataSourcesMap().Range(func(name string, _ shim.Resource) bool {
