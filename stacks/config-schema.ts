@@ -89,7 +89,7 @@ const backupStorageSource = z.discriminatedUnion(
     /** Made by hand; only the job is declared. */
     z.strictObject({ type: z.literal("existing") }),
   ],
-  { error: "type directory, nfs or existing" },
+  { error: "directory, nfs or existing" },
 );
 
 const keep = z.int("a whole number").min(0, "0 or more");

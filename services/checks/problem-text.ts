@@ -12,7 +12,18 @@ export function describeIssue(issue: z.core.$ZodIssue, root: unknown): string {
   const value = valueAt(root, issue.path);
   const prefix = place === "" ? "" : `${place}: `;
   if (value === undefined) return `${prefix}missing. Expected: ${acceptedForm(issue)}.`;
-  return `${prefix}${JSON.stringify(value)} is not accepted. Expected: ${acceptedForm(issue)}.`;
+  return `${prefix}${shown(value)} is not accepted. Expected: ${acceptedForm(issue)}.`;
+}
+
+/** A value short enough for a line. What is long is often something pasted in the wrong place, such as a key. */
+function shown(value: unknown): string {
+  if (typeof value !== "string") return cut(JSON.stringify(value));
+  const [firstLine = ""] = value.split("\n");
+  return JSON.stringify(firstLine === value ? cut(value) : `${cut(firstLine)}…`);
+}
+
+function cut(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 40)}…` : text;
 }
 
 function acceptedForm(issue: z.core.$ZodIssue): string {

@@ -80,9 +80,7 @@ export const serviceSpecSchema = z.strictObject({
       startPeriodSeconds: z.int("whole seconds").nonnegative(),
     })
     .optional(),
-  smokeTests: z
-    .array(z.discriminatedUnion("kind", [httpSmokeTest, sqlSmokeTest], { error: "kind http or sql" }))
-    .optional(),
+  smokeTests: z.array(z.discriminatedUnion("kind", [httpSmokeTest, sqlSmokeTest], { error: "http or sql" })).optional(),
   canary: z
     .strictObject({
       server: z.string(),
