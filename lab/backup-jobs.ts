@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { splitList } from "./params";
 import { readJsonFile, writeJsonFile } from "./json-file";
+import { without } from "./without";
 
 const valueSchema = z.union([z.string(), z.number(), z.boolean()]);
 const jobSchema = z.strictObject({
@@ -43,8 +44,8 @@ export class BackupJobs {
   }
 
   remove(id: string): void {
-    const { [id]: _, ...lastRuns } = this.state.lastRuns;
-    this.save({ jobs: this.state.jobs.filter((job) => job.id !== id), lastRuns });
+    const jobs = this.state.jobs.filter((job) => job.id !== id);
+    this.save({ jobs, lastRuns: without(this.state.lastRuns, id) });
   }
 
   /**
@@ -53,16 +54,19 @@ export class BackupJobs {
    */
   forgetGuest(vmId: number): void {
     const jobs = this.state.jobs.flatMap((job) => {
-      const options = { ...job.options };
-      for (const key of ["vmid", "exclude"]) {
-        const list = options[key];
-        if (typeof list !== "string") continue;
-        const rest = splitList(list).filter((id) => Number(id) !== vmId);
-        if (rest.length > 0) options[key] = rest.join(",");
-        else if (key === "vmid") return [];
-        else delete options[key];
-      }
-      return [{ ...job, options }];
+      const listed = leave(job.options["vmid"], vmId);
+      if (listed === "") return [];
+      const excluded = leave(job.options["exclude"], vmId);
+      return [
+        {
+          ...job,
+          options: {
+            ...without(job.options, "vmid", "exclude"),
+            ...(listed === undefined ? {} : { vmid: listed }),
+            ...(excluded === undefined || excluded === "" ? {} : { exclude: excluded }),
+          },
+        },
+      ];
     });
     this.save({ jobs });
   }
@@ -79,4 +83,12 @@ export class BackupJobs {
     this.state = { ...this.state, ...change };
     writeJsonFile(this.file, this.state);
   }
+}
+
+/** A list of guests without one of them. */
+function leave(list: unknown, vmId: number): string | undefined {
+  if (typeof list !== "string") return undefined;
+  return splitList(list)
+    .filter((id) => Number(id) !== vmId)
+    .join(",");
 }

@@ -30,7 +30,8 @@ export function parseCalendarEvent(text: string): CalendarEvent {
     throw notEmulated(`dates in calendar events ('${text}')`);
   if (weekdayWord === undefined && words.length === 0) throw new Error(`unable to parse calendar event '${text}'`);
   const parts = (words[0] ?? "00:00").split(":");
-  if (parts.length > 2) throw notEmulated(`seconds in calendar events ('${text}')`);
+  if (parts.length === 3) throw notEmulated(`seconds in calendar events ('${text}')`);
+  if (parts.length > 3) throw new Error(`unable to parse calendar event '${text}'`);
   const [hours, minutes] = parts.length === 1 ? ["*", parts[0] ?? ""] : parts;
   try {
     return {

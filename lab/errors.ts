@@ -3,6 +3,8 @@
  * the text as reason (PVE::HTTPServer `rest_handler`).
  */
 
+import { isNativeError } from "node:util/types";
+
 /** An answer that is no success. `message` is the whole text; its first line becomes the reason phrase. */
 export class ApiError extends Error {
   constructor(
@@ -28,5 +30,15 @@ export function notEmulated(what: string): ApiError {
 
 /** The text of anything that was thrown. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  return isNativeError(error) ? error.message : String(error);
+}
+
+/** Whether a file system call failed because the file is not there. */
+export function isMissing(error: unknown): boolean {
+  return hasCode(error, "ENOENT");
+}
+
+/** Whether an error is the operating system's with this code. */
+export function hasCode(error: unknown, code: string): boolean {
+  return isNativeError(error) && "code" in error && error.code === code;
 }

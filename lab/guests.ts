@@ -9,6 +9,7 @@ import { parseVmConfig, printVmConfig } from "../pve/vm-config";
 import { type GuestStore } from "./backup/types";
 import { writeTextFile } from "./json-file";
 import { type VmConfig } from "./types";
+import { without } from "./without";
 
 /** How long PVE waits for another task's hold on a configuration (PVE::AbstractConfig `lock_config`). */
 const LOCK_TIMEOUT_MS = 10_000;
@@ -144,8 +145,7 @@ export class Guests implements GuestStore {
     if (!this.exists(vmId)) return;
     const config = this.read(vmId);
     if (config.current["lock"] !== lock) return;
-    const { lock: _, ...current } = config.current;
-    this.write(vmId, { ...config, current });
+    this.write(vmId, { ...config, current: without(config.current, "lock") });
   }
 
   private fileOf(vmId: number): string {

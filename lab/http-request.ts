@@ -1,6 +1,6 @@
 /** Reads requests as PVE's own HTTP server does (PVE::APIServer::AnyEvent), limits and oddities included. */
 import { type IncomingMessage } from "node:http";
-import { ApiError } from "./errors";
+import { ApiError, messageOf } from "./errors";
 import { type RawParameters } from "./params";
 import { METHODS, type Method } from "./router";
 
@@ -20,7 +20,7 @@ const PREFIX = /^\/+api2\/+json(?=\/|$)/;
 export async function readRequest(request: IncomingMessage): Promise<ApiRequest> {
   const method = METHODS.find((one) => one === request.method);
   if (method === undefined) throw new ApiError(501, `method '${request.method ?? ""}' not available`);
-  const [rawPath = "", rawQuery = ""] = splitOnce(request.url ?? "/", "?");
+  const [rawPath, rawQuery] = splitOnce(request.url ?? "/", "?");
   const path = unescapePath(rawPath);
   if (!PREFIX.test(path)) throw new ApiError(501, `The lab serves /api2/json only, not '${path}'.`);
   const body = await readBody(request, method);
@@ -72,7 +72,7 @@ function parseJson(text: string): Record<string, string | string[]> {
   try {
     parsed = JSON.parse(text);
   } catch (error) {
-    throw new ApiError(400, `malformed JSON string: ${error instanceof Error ? error.message : String(error)}`);
+    throw new ApiError(400, `malformed JSON string: ${messageOf(error)}`);
   }
   if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed))
     throw new ApiError(400, "the JSON body must be an object");

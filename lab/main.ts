@@ -15,9 +15,10 @@ async function main(): Promise<void> {
     process.once("SIGTERM", () => resolve());
     process.once("SIGINT", () => resolve());
   });
-  await using _lab = await startLab(spec);
+  const lab = await startLab(spec);
   process.stdout.write("ready\n");
   await stopped;
+  await lab[Symbol.asyncDispose]();
 }
 
 main().then(

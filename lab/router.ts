@@ -130,7 +130,7 @@ export async function dispatch(
       `The lab does not emulate parameter '${refused.join("', '")}' of '${one.method} ${one.path}'.`,
     );
   const all = checkParameters(one.parameters, raw);
-  return await one.handle({ lab: context.lab, caller: context.caller, params: all as Values<ParameterMap>, all });
+  return await one.handle({ lab: context.lab, caller: context.caller, params: all, all });
 }
 
 function isUnsupported(unsupported: readonly string[], name: string): boolean {

@@ -3,6 +3,7 @@ import { appendFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo } from "node:net";
+import { isNativeError } from "node:util/types";
 import { authenticate, AUTHENTICATION_DELAY_MS } from "./auth";
 import { type Lab } from "./context";
 import { ApiError, messageOf } from "./errors";
@@ -80,7 +81,7 @@ async function answer(
     status = failure.status;
     if (!(error instanceof ApiError) && !isExpected(error))
       args.log(
-        `${request.method ?? ""} ${request.url ?? ""}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+        `${request.method ?? ""} ${request.url ?? ""}: ${isNativeError(error) ? (error.stack ?? error.message) : String(error)}`,
       );
     if (status === 401) await delay(args.authenticationDelayMs ?? AUTHENTICATION_DELAY_MS);
     sendFailure(response, failure);

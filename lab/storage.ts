@@ -5,6 +5,7 @@
 import { mkdirSync } from "node:fs";
 import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { hasCode, isMissing } from "./errors";
 import { CONTENT_FOLDERS, type StorageConfig, type StorageDefinition } from "./storage-config";
 import { type VolumeStore } from "./types";
 
@@ -159,7 +160,7 @@ export class LabVolumes implements VolumeStore {
       await file.truncate(sizeBytes).finally(() => file.close());
       return true;
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+      if (hasCode(error, "EEXIST")) return false;
       throw error;
     }
   }
@@ -168,10 +169,6 @@ export class LabVolumes implements VolumeStore {
 /** Makes the folder that a file is about to be written to. */
 export function ensureFolderOf(path: string): void {
   mkdirSync(dirname(path), { recursive: true });
-}
-
-export function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
 
 async function list(folder: string): Promise<string[]> {

@@ -16,7 +16,7 @@ const ALGORITHM = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" } as con
 const VALID_DAYS = 825;
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-x509.cryptoProvider.set(webcrypto as unknown as typeof globalThis.crypto);
+x509.cryptoProvider.set(webcrypto);
 
 /**
  * The lab's authority and one server certificate for all names. Kept in `<dir>/tls`, so that a restarted lab is still

@@ -118,7 +118,8 @@ export function networkKeys(config: Readonly<Record<string, string>>): string[] 
     .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
 }
 
-const NETWORK_MODELS = new Set([
+/** Every card model that PVE has. */
+export const NETWORK_MODELS: ReadonlySet<string> = new Set([
   "e1000",
   "e1000-82540em",
   "e1000-82544gc",

@@ -6,6 +6,7 @@ import { isCloudInitDrive } from "../../pve/vm-config";
 import { type LabVolumes } from "../storage";
 import { type VmConfig } from "../types";
 import { isDriveKey, isEmpty, isRemovable, parseDrive } from "./drive";
+import { without } from "../without";
 
 export interface ConfigChange {
   readonly values: VmConfig;
@@ -25,8 +26,7 @@ export function applyChange(volumes: LabVolumes, vmId: number, current: VmConfig
   const freed: string[] = [];
   const release = (key: string): void => {
     const value = config[key];
-    const { [key]: _, ...rest } = config;
-    config = rest;
+    config = without(config, key);
     if (value === undefined) return;
     if (/^unused\d+$/.test(key)) {
       freed.push(value);

@@ -1,5 +1,6 @@
 /** Creating a guest (PVE::API2::Qemu `create_vm` without an archive). */
 import { type Lab } from "../context";
+import { messageOf } from "../errors";
 import { type TaskContext, type VmConfig } from "../types";
 import { makeDrives } from "./drive-volumes";
 
@@ -16,7 +17,7 @@ export async function createGuest(lab: Lab, vmId: number, values: VmConfig, cont
     lab.guests.write(vmId, { current: withDefaults(stored, lab.now()) });
   } catch (error) {
     lab.guests.remove(vmId);
-    throw new Error(`unable to create VM ${vmId} - ${error instanceof Error ? error.message : String(error)}`, {
+    throw new Error(`unable to create VM ${vmId} - ${messageOf(error)}`, {
       cause: error,
     });
   }

@@ -1,7 +1,7 @@
 /** Drive values (`scsi0: local-lvm:vm-200-disk-0,discard=on,size=8G`), as PVE::QemuServer::Drive reads and prints them. */
 import { isCloudInitDrive } from "../../pve/vm-config";
 import { parsePropertyString, printPropertyString } from "../../pve/property-string";
-import { notEmulated, parameterError } from "../errors";
+import { messageOf, notEmulated, parameterError } from "../errors";
 
 /** Options of a drive that the lab keeps; all others that PVE has limit or passes through something it does not emulate. */
 const OPTIONS: Readonly<Record<string, RegExp>> = {
@@ -38,7 +38,7 @@ export function parseDrive(key: string, text: string): Drive {
   try {
     properties = parsePropertyString(text, "file");
   } catch (error) {
-    throw parameterError({ [key]: `invalid format - ${error instanceof Error ? error.message : String(error)}` });
+    throw parameterError({ [key]: `invalid format - ${messageOf(error)}` });
   }
   const { file: named, volume, ...options } = properties;
   const file = named ?? volume;

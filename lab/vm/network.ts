@@ -1,6 +1,6 @@
 /** Network card values (`net0: virtio=BC:24:11:…,bridge=vmbr0`), as PVE::QemuServer reads and prints them. */
 import { randomBytes } from "node:crypto";
-import { parseNetworkCard, printNetworkCard, type NetworkCard } from "../../pve/vm-config";
+import { NETWORK_MODELS, parseNetworkCard, printNetworkCard, type NetworkCard } from "../../pve/vm-config";
 import { messageOf, notEmulated, parameterError } from "../errors";
 
 const OPTIONS: Readonly<Record<string, RegExp>> = {
@@ -12,7 +12,7 @@ const OPTIONS: Readonly<Record<string, RegExp>> = {
   tag: /^\d+$/,
 };
 const UNEMULATED = ["rate", "trunks"];
-const MODELS = ["virtio", "e1000"];
+const EMULATED_MODELS = ["virtio", "e1000"];
 
 /** An address with Proxmox's own prefix (PVE::Tools `random_ether_addr` with the default `mac_prefix`). */
 export function randomMacAddress(): string {
@@ -29,10 +29,12 @@ export function normalizeNetwork(key: string, text: string): string {
   let card: NetworkCard;
   try {
     card = parseNetworkCard(text);
+    if (!NETWORK_MODELS.has(card.model))
+      throw new Error(`model: value '${card.model}' does not have a value in the enumeration`);
   } catch (error) {
     throw parameterError({ [key]: `invalid format - ${messageOf(error)}` });
   }
-  if (!MODELS.includes(card.model)) throw notEmulated(`network card model '${card.model}' (${key})`);
+  if (!EMULATED_MODELS.includes(card.model)) throw notEmulated(`network card model '${card.model}' (${key})`);
   const macAddress = card.macAddress?.toUpperCase() ?? randomMacAddress();
   if (!/^([0-9A-F]{2}:){5}[0-9A-F]{2}$/.test(macAddress) || (parseInt(macAddress.slice(0, 2), 16) & 1) === 1)
     throw parameterError({ [key]: "invalid format - macaddr: value does not look like a valid unicast MAC address" });

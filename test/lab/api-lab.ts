@@ -122,11 +122,10 @@ export class ApiLab implements AsyncDisposable {
 
   /** A call as the providers make it. A success is compared with the official schema where that is there. */
   async call(method: Method, path: string, form: Form = {}): Promise<Answer> {
-    const fields = new URLSearchParams(
-      Object.entries(form).flatMap(([name, value]) =>
-        Array.isArray(value) ? value.map((item) => [name, String(item)]) : [[name, String(value)]],
-      ),
-    ).toString();
+    const pairs = Object.entries(form).flatMap(([name, value]): [string, string][] =>
+      (typeof value === "object" ? value : [value]).map((item) => [name, String(item)]),
+    );
+    const fields = new URLSearchParams(pairs).toString();
     const inQuery = method === "GET" || method === "DELETE";
     const answer = await this.send(method, `/api2/json${path}${inQuery && fields !== "" ? `?${fields}` : ""}`, {
       ...(inQuery || fields === ""

@@ -37,9 +37,7 @@ interface ParameterShape {
 
 function declared({ parameters, unsupported }: Handler): Record<string, ParameterShape | "refused"> {
   return {
-    ...Object.fromEntries(
-      Object.entries(parameters).map(([key, { type, optional }]) => [key, { type, optional: optional === true }]),
-    ),
+    ...Object.fromEntries(Object.entries(parameters).map(([key, { type, optional }]) => [key, { type, optional }])),
     ...Object.fromEntries(unsupported.map((key) => [key, "refused" as const])),
   };
 }

@@ -51,6 +51,7 @@ export function answerProblems(node: SchemaNode, value: unknown, path = "data"):
       );
     case "object":
       return objectProblems(node, value, path);
+    case undefined:
     default:
       return [];
   }

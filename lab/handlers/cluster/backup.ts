@@ -10,6 +10,7 @@ import { handler } from "../../router";
 import { nextRun } from "../../scheduler";
 import { isDriveKey, parseDrive } from "../../vm/drive";
 import { checkSelection, selectGuests, unsupportedVzdump, vzdumpParameters } from "../../vzdump";
+import { without } from "../../without";
 
 const jobId = string({ maxLength: 50 });
 const newJobId = string({
@@ -82,7 +83,7 @@ export const clusterBackupHandlers = [
     handle: ({ lab, all, params }) => {
       const job = lab.jobs.find(params.id);
       if (job === undefined) throw new Error("no such vzdump job");
-      const { id: _, delete: __, ...changes } = all;
+      const changes: typeof all = without(all, "id", "delete");
       const removed = splitList(params.delete ?? "");
       for (const option of removed)
         if (!Object.hasOwn(jobParameters, option) && !unsupported.includes(option))

@@ -4,6 +4,7 @@ import { parameterError } from "../../errors";
 import { oneOf, optional, vmIdParameter } from "../../params";
 import { handler } from "../../router";
 import { guestStatus } from "../../vm/status";
+import { without } from "../../without";
 
 /** PVE shows this many recent tasks of a node. */
 const RECENT_TASKS = 25;
@@ -42,8 +43,8 @@ export const clusterResourceHandlers = [
       lab.tasks
         .list()
         .slice(0, RECENT_TASKS)
-        .map(({ status: _, exitstatus, tokenid, ...task }) => ({
-          ...task,
+        .map(({ exitstatus, tokenid, ...task }) => ({
+          ...without(task, "status"),
           user: tokenid === undefined ? task.user : `${task.user}!${tokenid}`,
           saved: task.endtime === undefined ? "0" : "1",
           ...(exitstatus === undefined ? {} : { status: exitstatus }),

@@ -20,6 +20,7 @@ import { normalizeValues } from "../../../vm/config-values";
 import { checkDrives } from "../../../vm/drive-volumes";
 import { isRemovable, parseDrive, printDrive } from "../../../vm/drive";
 import { pendingView, updateGuest } from "../../../vm/update";
+import { without } from "../../../without";
 
 const guest = { node: nodeParameter, vmid: vmIdParameter };
 const update = {
@@ -56,7 +57,7 @@ export const qemuConfigHandlers = [
       const { vmid } = params;
       if (params.skiplock === true) throw parameterError({ skiplock: "Only root may use this option." });
       if (params.template === true) throw notEmulated("templates");
-      const { template: _, ...sent } = configValues(all);
+      const sent = without(configValues(all), "template");
       const deleted = checkDeleted(splitList(params.delete ?? ""), sent);
       const values = await normalizeValues(keepMacAddresses(lab.guests.read(vmid), sent));
       checkDrives(lab.volumes, values);

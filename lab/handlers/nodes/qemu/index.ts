@@ -1,6 +1,6 @@
 /** `/nodes/{node}/qemu`: list, create, restore, destroy. */
 import { checkNode, type Lab } from "../../../context";
-import { parameterError } from "../../../errors";
+import { messageOf, parameterError } from "../../../errors";
 import {
   boolean,
   integer,
@@ -21,6 +21,7 @@ import { startGuest } from "../../../vm/machine-tasks";
 import { prepareRestore, restoreGuest } from "../../../vm/restore";
 import { guestStatus } from "../../../vm/status";
 import { type VmConfig } from "../../../types";
+import { without } from "../../../without";
 
 const guest = { node: nodeParameter, vmid: vmIdParameter };
 
@@ -46,7 +47,7 @@ export const qemuHandlers = [
     handle: ({ lab, params }) => {
       checkNode(lab, params.node);
       return lab.guests.list().map((vmId) => {
-        const { qmpstatus: _, ...status } = guestStatus(lab, vmId);
+        const status = without(guestStatus(lab, vmId), "qmpstatus");
         return { ...status, cpu: 0, mem: 0, disk: 0, diskread: 0, diskwrite: 0, netin: 0, netout: 0 };
       });
     },
@@ -122,8 +123,7 @@ export const qemuHandlers = [
 ];
 
 async function newConfig(all: Readonly<Record<string, ParameterValue>>): Promise<VmConfig> {
-  const { template: _, ...values } = configValues(all);
-  return await normalizeValues(values);
+  return await normalizeValues(without(configValues(all), "template"));
 }
 
 function startCreate(lab: Lab, caller: Caller, params: CreateParams, values: VmConfig): string {
@@ -135,7 +135,7 @@ function startCreate(lab: Lab, caller: Caller, params: CreateParams, values: VmC
   try {
     lab.guests.create(vmid, "create");
   } catch (error) {
-    throw new Error(`unable to create VM ${vmid} - ${error instanceof Error ? error.message : String(error)}`, {
+    throw new Error(`unable to create VM ${vmid} - ${messageOf(error)}`, {
       cause: error,
     });
   }
