@@ -11,6 +11,9 @@ export interface ContainerTarget {
   readonly timeoutSeconds: number;
 }
 
+/** The last try also gets time to end. */
+const LEAST_MS = 10_000;
+
 const NOT_RUNNING = /is not running|is restarting|No such container|cannot exec in a stopped/i;
 
 /**
@@ -28,7 +31,11 @@ export async function runInContainer(
   let last: SshResult = { exitCode: -1, stdout: "", stderr: "not tried" };
   const wait = { timeoutMs: timeoutSeconds * 1000, signal, firstPauseMs: 500, longestPauseMs: 2000 };
   await pollUntil(wait, async (leftMs) => {
-    last = await connection.run(command, { timeoutMs: leftMs, signal, ...(input === undefined ? {} : { input }) });
+    last = await connection.run(command, {
+      timeoutMs: Math.max(leftMs, LEAST_MS),
+      signal,
+      ...(input === undefined ? {} : { input }),
+    });
     return isNotRunning(last) || !isDone(last) ? undefined : true;
   });
   if (isNotRunning(last)) {

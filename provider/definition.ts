@@ -1,6 +1,7 @@
 /** What a resource of this provider is: its contract and what each step of its life does. */
 import type { z } from "zod";
 import type { PveClient } from "../pve/client";
+import type { MessageKind } from "./engine-log";
 import type { PropertyFailure } from "./validation";
 
 /** What the steps of a resource work with. */
@@ -8,6 +9,8 @@ export interface ProviderContext {
   readonly client: PveClient;
   /** Aborted when the engine cancels or the process is told to end; every wait ends with it. */
   readonly signal: AbortSignal;
+  /** Tells the person at the terminal something about this resource. No secrets. */
+  readonly report: (kind: MessageKind, message: string) => void;
   /** Shortest time in milliseconds between two looks at a container's restart count. */
   readonly containerWindowMs: number;
 }

@@ -1,12 +1,15 @@
 /** Program of the plugin `pulumi-resource-homelab`. */
 import { main } from "@pulumi/pulumi/provider";
+import { reporterTo } from "./engine-log";
 import { createProvider } from "./plugin";
 
 /** Longest time that steps get to report what they had made, and the server to send it. */
 const GRACE_MS = 3000;
 const SEND_MS = 100;
 
-const provider = createProvider();
+// Pulumi calls a plugin with the engine's address as the first argument that is no flag.
+const engineAddress = process.argv.slice(2).find((argument) => !argument.startsWith("-"));
+const provider = createProvider(engineAddress === undefined ? {} : { reporter: reporterTo(engineAddress) });
 for (const [signal, exitCode] of [
   ["SIGTERM", 143],
   ["SIGINT", 130],

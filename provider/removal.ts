@@ -38,7 +38,7 @@ export async function removeRunVm(
   const node = (await findGuest(client, run.vmId))?.node ?? run.node;
   const what = `VM ${run.vmId} on ${node}`;
   const config = await configIfThere(context, node, run.vmId);
-  if (config === undefined) return { removed: false, detail: `there is no VM ${run.vmId}` };
+  if (config === undefined) return { removed: false, detail: `no VM ${run.vmId} is left` };
   const ownership = ownershipOf(config, run);
   switch (ownership) {
     case "foreign":

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import type { Client, ConnectConfig } from "ssh2";
 import type { SshTarget } from "./contract/production";
 import { expandHome } from "./files";
-import { keyOfBlob, knownHostKeys } from "./known-hosts";
+import { keyOfBlob, knownHostKeys, knownHostName } from "./known-hosts";
 
 /** How a command ended. */
 export interface SshResult {
@@ -63,6 +63,7 @@ export async function connect(
   let hostKey = "";
   const config: ConnectConfig = {
     host: target.address,
+    port: target.port ?? 22,
     username: target.user,
     privateKey,
     readyTimeout: HANDSHAKE_MS,
@@ -103,7 +104,7 @@ export async function connect(
 
 /** Connects with the keys that readiness wrote into the known-hosts file. */
 export async function connectToKnownHost(target: SshTarget, signal: AbortSignal): Promise<SshConnection> {
-  const keys = await knownHostKeys(expandHome(target.knownHostsFile), target.address);
+  const keys = await knownHostKeys(expandHome(target.knownHostsFile), knownHostName(target));
   if (keys.length === 0) {
     throw new Error(
       `Unable to connect to ${target.user}@${target.address} by SSH: ${target.knownHostsFile} has no host key of it. ` +

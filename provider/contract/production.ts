@@ -5,6 +5,8 @@ import { vmIdSchema } from "./run";
 /** How to reach the guest by SSH. The key is a file of the operator's; its content never becomes an input. */
 export const sshTargetSchema = z.strictObject({
   address: z.union([z.ipv4(), z.ipv6()]),
+  /** Absent: 22. Another one must also stand in the Docker provider's host. */
+  port: z.number().int().min(1).max(65_535).optional(),
   user: z.string().min(1),
   /** Path of the private key file; `~` is the operator's home. */
   privateKeyFile: z.string().min(1),

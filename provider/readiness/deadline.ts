@@ -1,5 +1,6 @@
 /** The common time limit of all steps towards readiness, and what was seen last. */
 import type { ReadinessInputs } from "../contract/production";
+import type { ProviderContext } from "../definition";
 
 /** Counts down from its making. */
 export class Deadline {
@@ -8,9 +9,13 @@ export class Deadline {
 
   constructor(
     private readonly inputs: Pick<ReadinessInputs, "vmId" | "ssh" | "timeoutSeconds">,
-    readonly signal: AbortSignal,
+    private readonly context: Pick<ProviderContext, "signal" | "report">,
   ) {
     this.end = performance.now() + inputs.timeoutSeconds * 1000;
+  }
+
+  get signal(): AbortSignal {
+    return this.context.signal;
   }
 
   /** Milliseconds that are left, at least 1. */
@@ -18,9 +23,10 @@ export class Deadline {
     return Math.max(1, this.end - performance.now());
   }
 
-  /** Remembers what a time-out would report. */
+  /** Tells, and remembers for a time-out. */
   saw(what: string): void {
     this.lastSeen = what;
+    this.context.report("progress", what);
   }
 
   /** The error when the time is over. */

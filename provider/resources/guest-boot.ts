@@ -45,6 +45,7 @@ export const guestBoot: ResourceDefinition<GuestBootInputs, GuestBootOutputs> = 
       outcome.status = "passed";
     } catch (error) {
       outcome.reason = messageOf(error);
+      context.report("warning", outcome.reason);
       if (context.signal.aborted) {
         const message = `Unable to boot VM ${inputs.run.vmId}: the update was cancelled. Run pulumi destroy.`;
         throw new HalfMade(message, id, { ...inputs, ...outcome });
@@ -76,7 +77,7 @@ async function start(
 
 /** Waits for the agent's first answer and gives the kernel's boot id. */
 async function waitForAgent(context: ProviderContext, { run, agentTimeoutSeconds }: GuestBootInputs): Promise<string> {
-  const { client, signal } = context;
+  const { client, signal, report } = context;
   let lastSeen = "nothing yet";
   const wait = { timeoutMs: agentTimeoutSeconds * 1000, signal, firstPauseMs: 250 };
   const bootId = await pollUntil(wait, async (leftMs) => {
@@ -93,6 +94,7 @@ async function waitForAgent(context: ProviderContext, { run, agentTimeoutSeconds
       if (!isSilence(error)) throw error;
       const { status } = await vmStatus(client, run.node, run.vmId, { signal });
       lastSeen = `VM ${status}; ${error instanceof PveError ? error.text : error.message}`;
+      report("progress", `waiting for the guest agent: ${lastSeen}`);
       if (status !== "running") {
         throw new Error(
           `Unable to boot VM ${run.vmId}: it stopped by itself before its guest agent answered. See its console in Proxmox.`,

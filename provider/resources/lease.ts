@@ -24,7 +24,9 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
 
   async create(context, inputs) {
     const startedAt = new Date();
-    await closeDeadRuns(inputs.evidenceDir);
+    for (const runId of await closeDeadRuns(inputs.evidenceDir)) {
+      context.report("warning", `Run ${runId} had died without a verdict and was closed as aborted.`);
+    }
     await requireFree(context, inputs);
     const run = newRun(inputs, startedAt);
     const { kind, stack, node, vmId, vmName, sourceVmId, restorePoint } = inputs;
@@ -40,12 +42,14 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
       },
       startedAt,
     );
+    context.report("info", `Run ${run.runId} restores ${restorePoint.archive}; its journal is in ${run.runDir}.`);
     return { id: run.runId, outputs: { ...inputs, run, startedAt: startedAt.toISOString() } };
   },
 
   async delete(context, { run }) {
     const events = await readJournalIfThere(run.runDir);
     const { detail } = await removeRunVm(context, run, events);
+    context.report("info", `Run ${run.runId}: ${detail}.`);
     if (events.length === 0) return;
     await closeAsAborted(run, "it was destroyed before it had a verdict");
     await appendEvent(run, { type: "removed", detail });
@@ -76,7 +80,7 @@ async function refusal({ evidenceDir, node, vmId, stack }: LeaseInputs): Promise
   const name = run === undefined ? `a run on VM ${vmId}` : `run ${run.runId}`;
   const verdict = end === undefined ? "it has no verdict" : `its verdict is ${end.verdict}`;
   return {
-    property: "kind",
+    property: "",
     reason:
       `${name} still stands and ${verdict}; a past run is never shown as a new one. ` +
       `Run "pulumi destroy -s ${stack}" first, then "pulumi up -s ${stack}" for a new run`,

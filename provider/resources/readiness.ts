@@ -2,7 +2,7 @@
 import { readinessInputsSchema, type ReadinessInputs, type ReadinessOutputs } from "../contract/production";
 import type { ProviderContext, ResourceDefinition } from "../definition";
 import { expandHome } from "../files";
-import { knownHostKeys, writeKnownHosts } from "../known-hosts";
+import { knownHostKeys, knownHostName, writeKnownHosts } from "../known-hosts";
 import { Deadline } from "../readiness/deadline";
 import { engineVersionOf, finishFirstBoot, joinDockerGroup, provide } from "../readiness/guest-setup";
 import { firstContact, hostKeysFromAgent, waitForHostKeys } from "../readiness/first-contact";
@@ -40,16 +40,16 @@ export const readiness: ResourceDefinition<ReadinessInputs, ReadinessOutputs> = 
  */
 async function restoreKnownHosts({ ssh, hostKeys }: ReadinessOutputs): Promise<boolean> {
   const file = expandHome(ssh.knownHostsFile);
-  const known = await knownHostKeys(file, ssh.address);
+  const known = await knownHostKeys(file, knownHostName(ssh));
   if (known.length === 0) {
-    await writeKnownHosts(file, ssh.address, hostKeys);
+    await writeKnownHosts(file, knownHostName(ssh), hostKeys);
     return false;
   }
   return known.join("\n") !== [...hostKeys].sort().join("\n");
 }
 
 async function makeReady(context: ProviderContext, inputs: ReadinessInputs): Promise<ReadinessOutputs> {
-  const deadline = new Deadline(inputs, context.signal);
+  const deadline = new Deadline(inputs, context);
   const { hostKey } = await prepare(context, inputs, deadline);
   const hostKeys = await waitForHostKeys(context, inputs, deadline);
   if (!hostKeys.includes(hostKey)) {
@@ -58,7 +58,7 @@ async function makeReady(context: ProviderContext, inputs: ReadinessInputs): Pro
         `${inputs.vmId} reports ${hostKeys.join(", ")}. Another machine answers at this address: find it before going on.`,
     );
   }
-  await writeKnownHosts(expandHome(inputs.ssh.knownHostsFile), inputs.ssh.address, hostKeys);
+  await writeKnownHosts(expandHome(inputs.ssh.knownHostsFile), knownHostName(inputs.ssh), hostKeys);
   await using connection = await connect(inputs.ssh, (key) => hostKeys.includes(key), context.signal);
   const engineVersion = await engineVersionOf(connection, deadline);
   return { ...inputs, hostKeys, engineVersion };

@@ -19,7 +19,7 @@ export const recoveryPoint: ResourceDefinition<RecoveryPointInputs, RecoveryPoin
   replaceOn: "all",
   refusesSecrets: true,
 
-  async create({ client, signal }, inputs) {
+  async create({ client, signal, report }, inputs) {
     const { run, bootStatus, timeoutSeconds } = inputs;
     const id = `${run.runId}/recovery-point`;
     let point = "";
@@ -54,6 +54,7 @@ export const recoveryPoint: ResourceDefinition<RecoveryPointInputs, RecoveryPoin
       outcome = { status: "failed", detail: messageOf(error) };
     }
     const rpoSeconds = point === "" ? NOT_MEASURED : rpoOf(inputs, point);
+    report(outcome.status === "passed" ? "info" : "warning", `recovery point ${point || "unknown"}: ${outcome.detail}`);
     await appendEvent(run, {
       type: "recovery-point",
       ...outcome,

@@ -72,6 +72,7 @@ export const restoredVm: ResourceDefinition<RestoredVmInputs, RestoredVmOutputs>
     if (!created) return; // the lease, deleted last, looks at the VMID in any case
     const events = await readJournalIfThere(run.runDir);
     const { removed, detail } = await removeRunVm(context, run, events);
+    context.report("info", `${detail}.`);
     if (removed && events.length > 0) await appendEvent(run, { type: "removed", detail });
   },
 };
@@ -97,12 +98,13 @@ async function tryRestore(
     return undefined;
   } catch (error) {
     progress.reason = messageOf(error);
+    context.report("warning", progress.reason);
     return phase;
   }
 }
 
 async function restore(
-  { client, signal }: ProviderContext,
+  { client, signal, report }: ProviderContext,
   inputs: RestoredVmInputs,
   progress: Progress,
 ): Promise<void> {
@@ -129,7 +131,11 @@ async function restore(
   progress.created = true;
   await appendEvent(run, { type: "restore-accepted", upid: progress.upid });
   try {
-    await waitForTask(client, progress.upid, { timeoutMs: inputs.restoreTimeoutSeconds * 1000, signal });
+    await waitForTask(client, progress.upid, {
+      timeoutMs: inputs.restoreTimeoutSeconds * 1000,
+      signal,
+      onLog: (line) => report("progress", line),
+    });
   } finally {
     progress.restoreSeconds = Math.round(performance.now() - begun) / 1000;
   }

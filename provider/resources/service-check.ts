@@ -78,7 +78,7 @@ async function checkInGuest(guest: Guest, check: Exclude<CheckSpec, { kind: "con
 
 /** Runs one check and writes its result into the journal. An unexpected error is a failed check, a cancelled one is none. */
 async function recorded(
-  { signal }: ProviderContext,
+  { signal, report }: ProviderContext,
   { run, service, mandatory }: ServiceCheckInputs,
   { kind, name }: CheckSpec,
   check: () => Promise<Outcome>,
@@ -102,6 +102,7 @@ async function recorded(
     startedAt,
     endedAt: new Date().toISOString(),
   };
+  report(status === "passed" ? "progress" : "warning", `${name} ${status}: ${detail}`);
   await appendEvent(run, { type: "check", ...result });
   return result;
 }

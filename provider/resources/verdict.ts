@@ -19,10 +19,13 @@ export const verdict: ResourceDefinition<VerdictInputs, VerdictOutputs> = {
   replaceOn: "all",
   refusesSecrets: true,
 
-  async create({ signal }, inputs) {
+  async create({ signal, report }, inputs) {
     signal.throwIfAborted();
     await endRun(inputs);
-    return conclude(inputs);
+    const conclusion = await conclude(inputs);
+    const { rtoSeconds, rpoSeconds, reportFile } = conclusion.outputs;
+    report("info", `The run passed: RTO ${rtoSeconds} s, RPO ${rpoSeconds} s. The report is ${reportFile}.`);
+    return conclusion;
   },
 
   /** The engine calls this after a failed verdict: a journal has one end, so the verdict is said again. */

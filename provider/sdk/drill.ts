@@ -22,7 +22,12 @@ export async function lookupRestorePoint(
   args: LookupRestorePointArgs,
   opts?: pulumi.InvokeOptions,
 ): Promise<RestorePoint> {
-  return (await pulumi.runtime.invoke(LOOKUP_RESTORE_POINT, { ...args }, opts)) as RestorePoint;
+  try {
+    return (await pulumi.runtime.invoke(LOOKUP_RESTORE_POINT, { ...args }, opts)) as RestorePoint;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new pulumi.RunError(message.replace(/^invocation of \S+ returned an error: /, ""));
+  }
 }
 
 /**

@@ -66,21 +66,36 @@ function printTail(lines: readonly string[]): string {
   return lines.length === 0 ? "" : `\nEnd of its log:\n${lines.map((line) => `  ${line}`).join("\n")}`;
 }
 
+export interface TaskWait extends WaitOptions {
+  /** Gets the newest line of the task's log every few seconds. */
+  readonly onLog?: (line: string) => void;
+}
+
+/** Time between two looks at a running task's log. */
+const LOG_PAUSE_MS = 3000;
+
 /**
  * Waits for a task. Polls from 100 ms up to each second; a connection that breaks for a while is not the task's end.
  *
  * @throws PveTaskFailed, PveTaskTimeout; the signal's reason when ended.
  */
-export async function waitForTask(client: PveClient, upid: string, options: WaitOptions): Promise<TaskEnd> {
+export async function waitForTask(client: PveClient, upid: string, options: TaskWait): Promise<TaskEnd> {
   const { node } = parseUpid(upid);
   const path = pvePath`/nodes/${node}/tasks/${upid}/status`;
   const begun = performance.now();
+  let lastLog = begun;
   let lastProblem: PveConnectionError | undefined;
   const exitStatus = await pollUntil(options, async () => {
     try {
       const { status, exitstatus } = await client.get(path, statusSchema, {}, { signal: options.signal });
       lastProblem = undefined;
-      return status === "running" ? undefined : (exitstatus ?? "unexpected status");
+      if (status !== "running") return exitstatus ?? "unexpected status";
+      if (options.onLog !== undefined && performance.now() - lastLog >= LOG_PAUSE_MS) {
+        lastLog = performance.now();
+        const line = (await taskLog(client, upid, 0, 5000)).at(-1);
+        if (line !== undefined) options.onLog(line);
+      }
+      return undefined;
     } catch (error) {
       if (error instanceof PveNotFound && performance.now() - begun < UNKNOWN_MS) return undefined;
       if (!(error instanceof PveConnectionError) || !error.isTransient) throw error;

@@ -22,7 +22,7 @@ let evidenceDir: string;
 beforeEach(async () => {
   pve = new FakePve();
   pve.guest = healthyGuest;
-  provider = createProvider(pve.client(), 10);
+  provider = createProvider({ client: pve.client(), containerWindowMs: 10 });
   evidenceDir = await mkdtemp(join(tmpdir(), "homelab-drills-"));
 });
 afterEach(async () => rm(evidenceDir, { recursive: true }));
@@ -151,7 +151,7 @@ test("a standing drill is never taken up again: the refusal names run and verdic
   const result = await provider.check?.(urn(DRILL_TOKENS.lease), leaseInputs(), leaseInputs());
   expect(result?.failures).toEqual([
     {
-      property: "kind",
+      property: "",
       reason: expect.stringContaining(`run ${run.runId} still stands and its verdict is passed`) as string,
     },
   ]);
