@@ -1,14 +1,15 @@
 /**
  * `node toolchain/bootstrap.mjs SCRIPT ARGS…`: the first thing that every command of package.json runs. It needs nothing
  * but Node: on a fresh clone it installs the npm packages, then it runs SCRIPT as TypeScript with stdio, signals and exit
- * code passed through.
+ * code passed through. SCRIPT is relative to the project, so that it can be called from any directory.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { homedir } from "node:os";
 import path from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 
 const MINIMUM = [20, 19];
 const self = fileURLToPath(import.meta.url);
@@ -30,14 +31,17 @@ function checkNode() {
 function bootstrap(args) {
   if (args.length === 0) fail("Unable to start: no script was named. Use `npm start` or `npm test`.");
   if (!isInstalled()) lockedInstall();
-  const child = spawn(process.execPath, ["--import", "tsx", ...args], { stdio: "inherit" });
+  const [script, ...rest] = args;
+  const tsx = pathToFileURL(createRequire(path.join(root, "package.json")).resolve("tsx")).href;
+  const command = ["--import", tsx, path.resolve(root, script), ...rest];
+  const child = spawn(process.execPath, command, { stdio: "inherit" });
   // The terminal sends its signals to the child too; a signal to this process alone is passed on.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]) {
     process.on(signal, () => {
       if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
     });
   }
-  child.on("error", (error) => fail(`Unable to start ${args[0]}: ${error.message}.`));
+  child.on("error", (error) => fail(`Unable to start ${script}: ${error.message}.`));
   child.on("exit", (code, signal) => {
     if (signal === null) process.exit(code);
     // End as the child ended, so that a shell sees the same.
@@ -84,11 +88,20 @@ function matchesHiddenLock() {
 function installPackages() {
   if (isInstalled()) return; // another run did it while this one waited for the lock
   const start = Date.now();
-  console.error("installing the npm packages of package-lock.json (npm ci) …");
-  const npm = spawnSync("npm", ["ci", "--no-fund", "--no-audit", "--loglevel=error"], { cwd: root, stdio: "inherit" });
+  console.error("installing the npm packages of package-lock.json …");
+  // Not `npm ci`: it refuses a lock file that was made where some packages for other platforms can't be had.
+  const args = ["install", "--no-save", "--no-fund", "--no-audit", "--loglevel=error"];
+  const npm = spawnSync("npm", args, { cwd: root, stdio: "inherit" });
   if (npm.error) fail(`Unable to install the npm packages: ${npm.error.message}. Install npm, which comes with Node.`);
   if (npm.status !== 0) {
-    fail("Unable to install the npm packages: npm ci failed (see above). Check that the npm registry is reachable.");
+    fail(
+      "Unable to install the npm packages: npm install failed (see above). Check that the npm registry is reachable.",
+    );
+  }
+  if (!matchesHiddenLock()) {
+    fail(
+      "Unable to install the npm packages: package-lock.json doesn't fit package.json. Run `npm install` and commit it.",
+    );
   }
   writeFileSync(stamp, `${hash(readFileSync(lockFile))}\n`);
   console.error(`installing the npm packages: done in ${Math.round((Date.now() - start) / 1000)} s`);
