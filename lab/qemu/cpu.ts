@@ -1,8 +1,8 @@
 /**
  * The processor of an emulated machine: the instruction set that the configured type promises, and nothing more.
  *
- * Each feature costs emulation time in every guest that uses it: measured with the lab's guest image, QEMU's `max` (five-level
- * page tables, supervisor access checks, wide vector registers) needs a third more processor time to boot than `x86-64-v2`.
+ * Features cost emulation time in every guest that uses them: starting a process takes a guest of QEMU's `max` (five-level page
+ * tables, supervisor access checks, wide registers to save) twice the processor time of one of `x86-64-v2-AES`.
  */
 import { parsePropertyString } from "../../pve/property-string";
 import type { Accelerator } from "./accelerator";
