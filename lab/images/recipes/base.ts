@@ -64,6 +64,8 @@ export const BASE_LAYER: LayerRecipe = {
     mkdir -p "$root"/proc "$root"/sys "$root"/dev "$root"/run "$root"/tmp "$root"/var/tmp "$root"/root
     chmod 1777 "$root"/tmp "$root"/var/tmp
     ln -sf dash "$root"/usr/bin/sh
+    # Without it initdb reads every time zone to find out which one is meant.
+    ln -sf /usr/share/zoneinfo/Etc/UTC "$root"/etc/localtime
     cp "$root"/usr/share/base-passwd/passwd.master "$root"/etc/passwd
     cp "$root"/usr/share/base-passwd/group.master "$root"/etc/group
     cp "$root"/usr/share/libc-bin/nsswitch.conf "$root"/etc/nsswitch.conf
