@@ -129,8 +129,12 @@ export function createLab(spec: LabSpec, bootedAt: number): { lab: Lab; stopMach
   return { lab, stopMachines: async () => machines[Symbol.asyncDispose]() };
 }
 
-/** As `pve-guests`: what has `onboot` starts with the node, one after another. Locks that a killed daemon left are not touched. */
+/** As `pve-guests`: backup locks that a dead node left are removed, then what has `onboot` starts, one after another. */
 function startGuestsOnBoot(lab: Lab, log: (line: string) => void): void {
+  for (const vmId of lab.guests.list().filter((id) => lab.guests.read(id).current["lock"] === "backup")) {
+    log(`removing left over backup lock of VM ${vmId}`);
+    lab.guests.removeLock(vmId, "backup");
+  }
   const vmIds = lab.guests.list().filter((vmId) => lab.guests.read(vmId).current["onboot"] === "1");
   void (async () => {
     for (const vmId of vmIds) {

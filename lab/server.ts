@@ -6,7 +6,7 @@ import { type AddressInfo } from "node:net";
 import { isNativeError } from "node:util/types";
 import { authenticate, AUTHENTICATION_DELAY_MS } from "./auth";
 import { type Lab } from "./context";
-import { ApiError, messageOf } from "./errors";
+import { ApiError, messageOf, notEmulated } from "./errors";
 import { handlers } from "./handlers";
 import { readRequest, type ApiRequest } from "./http-request";
 import { type RawParameters } from "./params";
@@ -32,7 +32,7 @@ export interface ApiServer extends AsyncDisposable {
 }
 
 /** Parameters that never reach a log. */
-const SECRETS = new Set(["cipassword", "password", "content", "input-data", "sshkeys"]);
+const SECRETS = new Set(["cipassword", "password", "input-data", "sshkeys"]);
 
 /** Resolves when the server listens. */
 export async function startApiServer(args: ApiServerArgs): Promise<ApiServer> {
@@ -70,6 +70,7 @@ async function answer(
   try {
     const api = await readRequest(request);
     seen.api = api;
+    if (/^\/+access\/+ticket\/*$/.test(api.path)) throw notEmulated("tickets; use an API token");
     const caller = authenticate(request.headers.authorization, args.lab.spec.apiTokens);
     seen.user = caller.name;
     const { handler, pathParameters } = router.find(api.method, api.path);
@@ -133,16 +134,15 @@ function logEntry(
     at: lab.now().toISOString(),
     method: request.method,
     path: api?.path ?? request.url?.split("?")[0],
-    params: withoutSecrets(api?.params ?? {}),
+    params: withoutSecrets(api?.path ?? "", api?.params ?? {}),
     status,
     user: user ?? null,
   };
 }
 
-function withoutSecrets(params: RawParameters): RawParameters {
-  return Object.fromEntries(
-    Object.entries(params).map(([name, value]) => [name, SECRETS.has(name) ? "[secret]" : value]),
-  );
+function withoutSecrets(path: string, params: RawParameters): RawParameters {
+  const isSecret = (name: string): boolean => SECRETS.has(name) || (name === "content" && path.endsWith("/file-write"));
+  return Object.fromEntries(Object.entries(params).map(([name, value]) => [name, isSecret(name) ? "[secret]" : value]));
 }
 
 function delay(milliseconds: number): Promise<void> {

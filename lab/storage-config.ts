@@ -8,7 +8,7 @@ import { type LabSpec } from "./spec";
 
 const definitionSchema = z.strictObject({
   storage: z.string(),
-  type: z.enum(["dir", "lvmthin"]),
+  type: z.enum(["dir", "lvmthin", "nfs"]),
   content: z.array(z.string()),
   path: z.string().optional(),
   nodes: z.string().optional(),
@@ -18,6 +18,10 @@ const definitionSchema = z.strictObject({
   "create-subdirs": z.boolean().optional(),
   "prune-backups": z.string().optional(),
   "max-protected-backups": z.number().optional(),
+  /** NFS only: what PVE would mount. The lab keeps such a storage in a folder of its own, as it does all others. */
+  server: z.string().optional(),
+  export: z.string().optional(),
+  options: z.string().optional(),
 });
 
 /** One storage. Booleans and lists are converted to PVE's forms only in answers. */
@@ -105,7 +109,7 @@ export class StorageConfig {
   private makeFolders(definition: StorageDefinition): void {
     const root = this.root(definition);
     mkdirSync(root, { recursive: true });
-    if (definition.type !== "dir" || definition["create-subdirs"] === false) return;
+    if (definition.type === "lvmthin" || definition["create-subdirs"] === false) return;
     for (const [content, folder] of Object.entries(CONTENT_FOLDERS))
       if (definition.content.includes(content)) mkdirSync(join(root, folder), { recursive: true });
   }

@@ -116,7 +116,7 @@ export class LabVolumes implements VolumeStore {
 
   /** Files of one content type on a directory storage. */
   async files(definition: StorageDefinition, content: FileContent): Promise<{ volid: string; path: string }[]> {
-    if (definition.type !== "dir") return [];
+    if (definition.type === "lvmthin") return [];
     const folder = this.folderOf(definition, content);
     const names = await list(folder);
     return names.map((name) => ({ volid: `${definition.storage}:${content}/${name}`, path: join(folder, name) }));

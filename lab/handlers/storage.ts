@@ -22,14 +22,16 @@ const changeable = {
   "max-protected-backups": optional(integer(-1)),
   nodes: optional(string()),
   "prune-backups": optional(pruneBackupsParameter),
+  options: optional(string()),
+  server: optional(string()),
   shared: optional(boolean()),
 };
 
 /** Options of storage types that the lab has not, and options of directories without an effect that it could have. */
 const unsupported = (
   "blocksize bwlimit comstar_hg comstar_tg content-dirs data-pool domain encryption-key fingerprint format fs-name fuse " +
-  "is_mountpoint keyring krbd lio_tpg master-pubkey mkdir monhost mountpoint namespace nocow nowritecache options password pool " +
-  "port preallocation saferemove saferemove-stepsize saferemove_throughput server skip-cert-verification smbversion " +
+  "is_mountpoint keyring krbd lio_tpg master-pubkey mkdir monhost mountpoint namespace nocow nowritecache password pool " +
+  "port preallocation saferemove saferemove-stepsize saferemove_throughput skip-cert-verification smbversion " +
   "snapshot-as-volume-chain sparse subdir tagged_only username zfs-base-path"
 ).split(" ");
 
@@ -55,26 +57,27 @@ export const storageHandlers = [
   handler({
     method: "POST",
     path: "/storage",
-    parameters: { ...changeable, storage: storageParameter, type: string(), path: optional(string()) },
+    parameters: {
+      ...changeable,
+      storage: storageParameter,
+      type: string(),
+      path: optional(string()),
+      export: optional(string()),
+    },
     unsupported: [
       ...unsupported,
-      ..."authsupported base datastore export iscsiprovider portal share target thinpool vgname".split(" "),
+      ..."authsupported base datastore iscsiprovider portal share target thinpool vgname".split(" "),
     ],
     returns: "object",
     handle: ({ lab, params }) => {
       const { storage, type, path, content, ...options } = params;
-      if (type !== "dir")
-        throw notEmulated(`storages of type '${type}' beyond those it was started with; use type 'dir'`);
-      if (path === undefined) throw parameterError({ path: "property is missing and it is not optional" });
-      if (!/^\/[^\s]*$/.test(path) || path.includes(".."))
-        throw parameterError({ path: "invalid format - value must be an absolute path" });
       if (lab.storages.find(storage) !== undefined)
         throw new Error(`create storage failed: storage ID '${storage}' already defined`);
-      const types =
-        content === undefined
-          ? ["images", "rootdir", "vztmpl", "iso", "backup", "snippets", "import"]
-          : splitList(content);
-      lab.storages.put({ storage, type: "dir", path, content: types.filter((one) => one !== "none"), ...options });
+      const types = splitList(content ?? CONTENT.filter((one) => one !== "none").join(","));
+      const definition = { storage, content: types.filter((one) => one !== "none"), ...options };
+      if (type === "dir") lab.storages.put({ ...definition, type, path: checkDirectory(path, options) });
+      else if (type === "nfs") lab.storages.put({ ...definition, type, path: checkNfs(lab, storage, params) });
+      else throw notEmulated(`storages of type '${type}' beyond those it was started with; use type 'dir' or 'nfs'`);
       return { storage, type };
     },
   }),
@@ -130,4 +133,32 @@ function answer(lab: Lab, definition: StorageDefinition): Record<string, string 
     ([key, value]) => [key, typeof value === "boolean" ? (value ? 1 : 0) : value] as const,
   );
   return { ...Object.fromEntries(values), content: content.join(","), digest: lab.storages.digest() };
+}
+
+/** @throws ApiError 400 for what is no folder, or has NFS options. */
+function checkDirectory(path: string | undefined, { server, export: exported, options }: NfsOptions): string {
+  const foreign = Object.entries({ server, export: exported, options }).filter(([, value]) => value !== undefined);
+  if (foreign.length > 0)
+    throw parameterError(
+      Object.fromEntries(foreign.map(([name]) => [name, `unexpected property '${name}' for storage type 'dir'`])),
+    );
+  if (path === undefined) throw parameterError({ path: "property is missing and it is not optional" });
+  if (!/^\/[^\s]*$/.test(path) || path.includes(".."))
+    throw parameterError({ path: "invalid format - value must be an absolute path" });
+  return path;
+}
+
+interface NfsOptions {
+  readonly server?: string;
+  readonly export?: string;
+  readonly options?: string;
+}
+
+/** The lab's network has the NAS that its specification names, and no other server. Gives the mount point. */
+function checkNfs(lab: Lab, storage: string, { server, export: exported }: NfsOptions): string {
+  for (const [name, value] of Object.entries({ server, export: exported }))
+    if (value === undefined) throw parameterError({ [name]: "property is missing and it is not optional" });
+  if (!lab.spec.storages.some(({ id }) => id === storage))
+    throw new Error(`create storage failed: storage '${storage}' is not online`);
+  return `/mnt/pve/${storage}`;
 }

@@ -47,6 +47,15 @@ describe("the API server", () => {
     expect([answer.status, answer.reason]).toEqual([401, "Authentication failed!"]);
   });
 
+  test("says that it has no tickets", async () => {
+    const answer = await api.send("POST", "/api2/json/access/ticket", {
+      token: null,
+      body: "username=x",
+      headers: FORM,
+    });
+    expect([answer.status, answer.reason]).toEqual([501, "The lab does not emulate tickets; use an API token."]);
+  });
+
   test("accepts a blank in place of the first equals sign", async () => {
     const authorization = "PVEAPIToken root@pam!lab=11111111-2222-3333-4444-555555555555";
     expect((await api.send("GET", "/api2/json/version", { token: null, headers: { authorization } })).status).toBe(200);

@@ -78,6 +78,18 @@ describe("storages", () => {
       });
     }));
 
+  test("may be the NFS server that the lab has, and no other", async () => {
+    await using api = await ApiLab.start();
+    const nfs = { type: "nfs", server: "192.168.20.5", export: "/volume1/pve", content: "backup" };
+    await api.ok("POST", "/storage", { ...nfs, storage: "nas" });
+    expect(await api.ok("GET", "/storage/nas")).toMatchObject({ ...nfs, path: "/mnt/pve/nas" });
+    putArchive(api, archive(20));
+    expect(await api.ok("GET", CONTENT)).toMatchObject([{ volid: `nas:backup/${archive(20)}` }]);
+    expect((await api.call("POST", "/storage", { ...nfs, storage: "other" })).reason).toBe(
+      "create storage failed: storage 'other' is not online",
+    );
+  });
+
   test("say how full they are", () =>
     withNas(async (api) => {
       await api.lab.volumes.allocateDisk("local-lvm", 200, 1024 ** 3);

@@ -46,7 +46,7 @@ export const downloadHandlers = [
     handle: ({ lab, caller, params }) => {
       checkNode(lab, params.node);
       const definition = lab.storages.get(params.storage);
-      if (definition.type !== "dir") throw notEmulated(`downloads to storages of type '${definition.type}'`);
+      if (definition.type === "lvmthin") throw notEmulated(`downloads to storages of type '${definition.type}'`);
       if (!definition.content.includes(params.content))
         throw new Error(`storage '${params.storage}' is not configured for content-type '${params.content}'`);
       if (/[/\0]/.test(params.filename) || !EXTENSIONS[params.content].test(params.filename))
