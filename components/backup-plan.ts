@@ -8,6 +8,8 @@ export type BackupStorageSource =
   | { type: "existing" };
 
 export interface BackupPlanArgs {
+  /** Made before the job, and gone after it. */
+  vm: pulumi.Resource;
   /** VM that is backed up whole. */
   vmId: pulumi.Input<number>;
   /** Proxmox id of the storage. */
@@ -50,7 +52,7 @@ export class BackupPlan extends pulumi.ComponentResource {
         // A node that was off at the time makes up for it.
         repeatMissed: true,
       },
-      { parent: this, protect: true, dependsOn: storage ? [storage] : [] },
+      { parent: this, protect: true, dependsOn: storage ? [args.vm, storage] : [args.vm] },
     );
     this.jobId = job.resourceId;
     this.registerOutputs({ jobId: this.jobId });

@@ -13,6 +13,11 @@ export interface ServiceArgs {
   secrets: Readonly<Record<string, pulumi.Output<string>>>;
   /** How long a new container may take to become healthy. */
   healthyTimeoutSeconds: pulumi.Input<number>;
+  /**
+   * What must be done before anything of the service is made, and goes after it: the engine's readiness, services that it
+   * depends on. Pulumi does not hand a component's own `dependsOn` down to the dependencies that its children record.
+   */
+  after: readonly pulumi.Resource[];
 }
 
 const TOKEN = "homelab:components:Service";
@@ -33,19 +38,20 @@ export class Service extends pulumi.ComponentResource {
     super(TOKEN, name, {}, opts);
 
     const { spec } = args;
+    const after = [...args.after];
     const image = new docker.RemoteImage(
       `${name}-image`,
       // Other containers may run from it, and a rollback must not have to wait for a download.
       { name: spec.image, keepLocally: true },
-      { parent: this },
+      { parent: this, dependsOn: after },
     );
     const volumes = (spec.volumes ?? []).map(({ volume }) => {
       const protect = spec.data === "essential";
-      return new docker.Volume(volume, { name: volume }, { parent: this, protect });
+      return new docker.Volume(volume, { name: volume }, { parent: this, dependsOn: after, protect });
     });
     this.container = new docker.Container(name, containerArgs(args, image), {
       parent: this,
-      dependsOn: volumes,
+      dependsOn: [...after, ...volumes],
       deleteBeforeReplace: true,
       ...(hasSecrets(spec) ? { additionalSecretOutputs: ["envs"] } : {}),
     });

@@ -1,5 +1,5 @@
 /** Production: the Docker VM, its services, the way in, and the backup of it all. */
-import * as pulumi from "@pulumi/pulumi";
+import type * as pulumi from "@pulumi/pulumi";
 import { BackupPlan } from "../components/backup-plan";
 import { hostNameOf } from "../components/checks-from-catalogue";
 import { DnsRecords } from "../components/dns-records";
@@ -43,11 +43,13 @@ export function prod(
     sshAuthorizedKey: dockerVm.sshAuthorizedKey,
     cloudImage: config.cloudImage,
   });
-  const backupPlan = new BackupPlan(
-    "backup",
-    { ...backup, vmId: dockerVm.vmId, storage: config.backupStorage, source: backup.storage },
-    { dependsOn: [vm] },
-  );
+  const backupPlan = new BackupPlan("backup", {
+    ...backup,
+    vm: vm.vm,
+    vmId: dockerVm.vmId,
+    storage: config.backupStorage,
+    source: backup.storage,
+  });
   const engine = new DockerEngine("docker", {
     node,
     vmId: dockerVm.vmId,
@@ -85,8 +87,9 @@ function createServices(
         networkName: engine.networkName,
         secrets,
         healthyTimeoutSeconds: config.readiness.containerTimeoutSeconds,
+        after: [...engine.ready, ...dependencies.map(({ container }) => container)],
       },
-      { providers: { docker: engine.provider }, dependsOn: [...engine.ready, ...dependencies] },
+      { providers: { docker: engine.provider } },
     );
     services.set(spec.name, service);
   }
@@ -108,19 +111,15 @@ function createWayIn(
   const proxy = catalogue.find(({ reverseProxy }) => reverseProxy);
   const proxyService = proxy && services.get(proxy.name);
   if (proxy?.reverseProxy && proxyService) {
-    new ReverseProxy(
-      "way-in",
-      {
-        service: proxyService,
-        container: proxy.name,
-        routes,
-        ssh,
-        rootCertificatePath: proxy.reverseProxy.rootCertificatePath,
-        rootCertificateFile: rootCertificateFile(config),
-        timeoutSeconds: config.readiness.containerTimeoutSeconds,
-      },
-      { dependsOn: [proxyService] },
-    );
+    new ReverseProxy("way-in", {
+      service: proxyService,
+      container: proxy.name,
+      routes,
+      ssh,
+      rootCertificatePath: proxy.reverseProxy.rootCertificatePath,
+      rootCertificateFile: rootCertificateFile(config),
+      timeoutSeconds: config.readiness.containerTimeoutSeconds,
+    });
   }
   new DnsRecords("dns", {
     zoneId: config.dns.zoneId,

@@ -26,21 +26,15 @@ function cut(text: string): string {
   return text.length > 60 ? `${text.slice(0, 40)}…` : text;
 }
 
+/** zod's own texts ("Invalid input: …", "Too small: …") are replaced; texts of ours say the form already. */
 function acceptedForm(issue: z.core.$ZodIssue): string {
-  switch (issue.code) {
-    case "invalid_type":
-      return /^Invalid input/.test(issue.message) ? withArticle(issue.expected) : issue.message;
-    case "invalid_value":
-      return issue.values.map((value) => String(value)).join(" or ");
-    case "too_small":
-      return /^Too small/.test(issue.message) ? `at least ${issue.minimum}` : issue.message;
-    case "too_big":
-      return /^Too big/.test(issue.message) ? `at most ${issue.maximum}` : issue.message;
-    case "invalid_union":
-      return /^Invalid/.test(issue.message) ? "one of the documented forms" : issue.message;
-    default:
-      return issue.message;
-  }
+  const isOurs = !/^(Invalid|Too) /.test(issue.message);
+  if (issue.code === "invalid_value") return isOurs ? issue.message : issue.values.map(String).join(" or ");
+  if (isOurs) return issue.message;
+  if (issue.code === "invalid_type") return withArticle(issue.expected);
+  if (issue.code === "too_small") return `at least ${issue.minimum}`;
+  if (issue.code === "too_big") return `at most ${issue.maximum}`;
+  return "one of the documented forms";
 }
 
 function withArticle(type: string): string {

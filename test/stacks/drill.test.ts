@@ -1,0 +1,133 @@
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { parse } from "yaml";
+import { loadCatalogue } from "../../services/catalogue";
+import { parseConfig, type DrillConfig } from "../../stacks/config";
+import { drill } from "../../stacks/drill";
+import { readRawConfig } from "../../stacks/raw-config";
+import { expectGolden, find, recordGraph, type Mocks, type RecordedResource } from "./graph";
+
+const RUN = {
+  runId: "2026-11-20T10-00-00Z-drill-abcd",
+  runDir: "/repo/drills/2026-11-20T10-00-00Z-drill-abcd",
+  node: "pve",
+  vmId: 9200,
+  vmName: "docker-drill",
+  vmUuid: "6f1c2f3e-8a57-4a55-9d0b-0c8f7ad1d0aa",
+};
+const ARCHIVE = "nas:backup/vzdump-qemu-200-2026_11_20-02_00_00.vma.zst";
+const restorePoint = { archive: ARCHIVE, archiveTime: 1795140000, archiveBytes: 300_000_000, notes: "docker" };
+
+const mocks: Mocks = {
+  "homelab:drill:Lease": (name) => ({ id: name, outputs: { run: RUN, startedAt: "2026-11-20T10:00:00.000Z" } }),
+  "homelab:drill:RestoredVm": (name) => ({ id: name, outputs: { status: "passed" } }),
+  "homelab:drill:GuestBoot": (name) => ({ id: name, outputs: { status: "passed", bootId: "boot-2" } }),
+  "homelab:drill:ServiceCheck": (name) => ({ id: name, outputs: { status: "passed", results: [] } }),
+  "homelab:drill:RecoveryPoint": (name) => ({ id: name, outputs: { status: "passed", rpoSeconds: 60 } }),
+  "homelab:drill:Verdict": (name) => ({
+    id: name,
+    outputs: { verdict: "passed", rtoSeconds: 1, rpoSeconds: 60, evidenceFile: "e", reportFile: "r" },
+  }),
+};
+
+function committedConfig(): DrillConfig {
+  const read = (file: string): unknown => parse(readFileSync(path.join(__dirname, "../..", file), "utf8"));
+  const { raw } = readRawConfig(read("Pulumi.yaml"), read("Pulumi.drill.yaml"));
+  const context = { stack: "drill", projectDir: "/repo", secretKeys: new Set<string>(), catalogue: loadCatalogue() };
+  const config = parseConfig(raw, context);
+  if (config.kind !== "drill") throw new Error(`Pulumi.drill.yaml is of kind ${config.kind}.`);
+  return config;
+}
+
+const lookups: Record<string, unknown>[] = [];
+
+function graphOf(config: DrillConfig): Promise<RecordedResource[]> {
+  lookups.length = 0;
+  return recordGraph(() => drill(config, loadCatalogue(), "drill"), {
+    stack: "drill",
+    mocks,
+    calls: {
+      "homelab:drill:lookupRestorePoint": (args) => {
+        lookups.push(args);
+        return restorePoint;
+      },
+    },
+  });
+}
+
+describe("the committed stack", () => {
+  let graph: RecordedResource[];
+  beforeAll(async () => {
+    graph = await graphOf(committedConfig());
+  });
+
+  test("as a whole", () => expectGolden("drill.json", graph));
+
+  test("looks for production's newest archive", () => {
+    expect(lookups).toEqual([{ node: "pve", storage: "nas", sourceVmId: 200 }]);
+  });
+
+  test("touches nothing but its own VM, on the isolated bridge", () => {
+    const { inputs } = find(graph, "homelab:drill:RestoredVm", "drill-vm");
+    expect(inputs).toMatchObject({ run: { vmId: 9200 }, sourceVmId: 200, isolatedBridge: "vmbr99" });
+    const custom = graph.map(({ type }) => type).filter((type) => !type.startsWith("homelab:components:"));
+    expect(custom.every((type) => type.startsWith("homelab:drill:"))).toBe(true);
+  });
+
+  test("names the archive in plain inputs", () => {
+    expect(find(graph, "homelab:drill:Lease", "drill-lease").inputs.restorePoint).toEqual(restorePoint);
+    expect(find(graph, "homelab:drill:RestoredVm", "drill-vm").inputs.restorePoint).toEqual(restorePoint);
+  });
+
+  test("checks every service of the catalogue, all side by side after the boot", () => {
+    const checks = graph.filter(({ type }) => type === "homelab:drill:ServiceCheck");
+    expect(checks.map(({ inputs }) => inputs.service)).toEqual([
+      "miniflux",
+      "postgres",
+      "recovery-canary",
+      "reverse-proxy",
+    ]);
+    for (const { after = [] } of checks) {
+      expect(after).toEqual(expect.arrayContaining(["drill-boot"]));
+      expect(after.filter((name) => name.startsWith("check-"))).toEqual([]);
+    }
+  });
+
+  test("the verdict comes after every check and expects each", () => {
+    const { inputs, after = [] } = find(graph, "homelab:drill:Verdict", "verdict");
+    expect(inputs.expectedServices).toEqual(["postgres", "miniflux", "recovery-canary", "reverse-proxy"]);
+    expect(inputs.expectRecoveryPoint).toBe(true);
+    expect(after).toEqual(
+      expect.arrayContaining([
+        "check-miniflux",
+        "check-postgres",
+        "check-recovery-canary",
+        "check-recovery-point",
+        "check-reverse-proxy",
+      ]),
+    );
+  });
+
+  test("the recovery point is read from the canary's table", () => {
+    expect(find(graph, "homelab:drill:RecoveryPoint", "check-recovery-point").inputs).toMatchObject({
+      container: "postgres",
+      table: "recovery_canary",
+      bootId: "boot-2",
+      reference: "2026-11-20T10:00:00.000Z",
+      archiveTime: restorePoint.archiveTime,
+    });
+  });
+
+  test("without a recorded root the HTTP check carries none, so that it is skipped and not passed", () => {
+    const { checks } = find(graph, "homelab:drill:ServiceCheck", "check-miniflux").inputs as {
+      checks: Record<string, unknown>[];
+    };
+    expect(checks.find(({ kind }) => kind === "http")).not.toHaveProperty("rootCertificatePem");
+  });
+});
+
+test("a named archive is asked for by its name", async () => {
+  const config = committedConfig();
+  await graphOf({ ...config, drill: { ...config.drill, archive: ARCHIVE } });
+  expect(lookups).toEqual([{ node: "pve", storage: "nas", sourceVmId: 200, archive: ARCHIVE }]);
+});
