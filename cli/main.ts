@@ -1,11 +1,11 @@
 /** What an operator types besides `pulumi`. */
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { Command, CommanderError, InvalidArgumentError } from "commander";
 import { cacheDir } from "../toolchain/cache";
 import { CliError, Interrupted, causeOf } from "./errors";
+import { REPO_DIR } from "./lab/node-command";
 import { Progress } from "./progress";
 
-const REPO_DIR = resolve(__dirname, "..");
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;

@@ -1,13 +1,11 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { pathToFileURL } from "node:url";
 import { labSpecSchema, type LabSpec } from "../../lab/spec";
 import { CliError } from "../errors";
 import { insideNamespace } from "./namespace";
+import { nodeCommand } from "./node-command";
 import type { LabPaths } from "./paths";
 
 const READY_TIMEOUT_MS = 60_000;
@@ -23,14 +21,7 @@ export async function startDaemon(
   environment: Readonly<Record<string, string>>,
 ): Promise<void> {
   await writeFile(paths.specFile, JSON.stringify(labSpecSchema.parse(spec), undefined, 2), { mode: 0o600 });
-  const tsx = createRequire(join(repoDir, "package.json")).resolve("tsx");
-  const command = [
-    process.execPath,
-    "--import",
-    pathToFileURL(tsx).href,
-    join(repoDir, "lab", "main.ts"),
-    paths.specFile,
-  ];
+  const command = nodeCommand("lab/main.ts", [paths.specFile], repoDir);
   const { program, args } = insideNamespace(paths, command);
   // Not the certificate variables: the daemon makes that file, and Node warns about a missing one.
   const env: NodeJS.ProcessEnv = { ...environment, SSL_CERT_FILE: undefined, NODE_EXTRA_CA_CERTS: undefined };

@@ -37,7 +37,7 @@ export function labEnvironment(args: EnvironmentArgs): Record<string, string> {
   });
   return {
     ...Object.fromEntries(outer),
-    PATH: `${args.pulumiBinDir}:${dirname(process.execPath)}:${SYSTEM_PATH}`,
+    PATH: `${paths.bin}:${args.pulumiBinDir}:${dirname(process.execPath)}:${SYSTEM_PATH}`,
     HOME: paths.home,
     USER: "root",
     SHELL: "/bin/bash",

@@ -10,6 +10,8 @@ export interface LabPaths {
   readonly dir: string;
   /** The Pulumi project that runs in the lab: the operator's files with the lab's overlay. */
   readonly project: string;
+  /** First on PATH inside: `homelab`. */
+  readonly bin: string;
   /** HOME inside. */
   readonly home: string;
   readonly pulumiHome: string;
@@ -40,6 +42,7 @@ export function labPaths(id: string): LabPaths {
     netnsDir: `/etc/netns/homelab-${id}`,
     dir,
     project: join(dir, "project"),
+    bin: join(dir, "bin"),
     home: join(dir, "home"),
     pulumiHome: join(dir, "pulumi-home"),
     state: join(dir, "state"),

@@ -1,5 +1,5 @@
 /** Which processes belong to a lab, and how they are ended. Source: proc(5). */
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runCommand } from "../command";
 
@@ -20,13 +20,19 @@ export function startTimeOf(pid: number): string | undefined {
 
 /** Processes in the namespace, and those outside that carry the lab's variable. Never this process or its ancestors. */
 export async function processesOf(id: string, namespace: string): Promise<number[]> {
-  const inside = await runCommand("ip", ["netns", "pids", namespace]);
-  const pids = new Set(inside.code === 0 ? inside.stdout.split("\n").filter(Boolean).map(Number) : []);
+  const pids = new Set(await processesInside(namespace));
   for (const name of readdirSync("/proc")) {
     if (/^\d+$/.test(name) && environmentOf(Number(name)).includes(`${LAB_VARIABLE}=${id}`)) pids.add(Number(name));
   }
   const own = new Set(ancestors(process.pid));
   return [...pids].filter((pid) => !own.has(pid) && startTimeOf(pid) !== undefined);
+}
+
+async function processesInside(namespace: string): Promise<number[]> {
+  // Without a namespace there may be no `ip` either: the packages come later.
+  if (!existsSync(`/run/netns/${namespace}`)) return [];
+  const { code, stdout } = await runCommand("ip", ["netns", "pids", namespace]);
+  return code === 0 ? stdout.split("\n").filter(Boolean).map(Number) : [];
 }
 
 /** TERM, then KILL after `graceMs`. Returns how many processes there were. */

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runOrThrow } from "../command";
+import { nodeCommand } from "./node-command";
 import { buildOverlay, printOverlay, type OverlayArgs } from "./overlay";
 import type { LabPaths } from "./paths";
 import { applyOverlay, type StackFiles } from "./stack-files";
@@ -20,7 +21,7 @@ export async function makeSshKey(paths: LabPaths): Promise<string> {
   return (await runOrThrow("ssh-keygen", ["-y", "-f", paths.sshKey])).trim();
 }
 
-/** Writes the lab's project folder; returns the overlay as people read it. */
+/** Writes the lab's project folder and its `homelab` command; returns the overlay as people read it. */
 export async function writeProject(
   paths: LabPaths,
   repoDir: string,
@@ -38,5 +39,8 @@ export async function writeProject(
     if (existsSync(join(repoDir, name))) await symlink(join(repoDir, name), join(paths.project, name));
   }
   await writeFile(paths.overlayFile, text);
+  const homelab = nodeCommand("cli/main.ts", [], repoDir).map((word) => `'${word}'`);
+  await mkdir(paths.bin, { recursive: true });
+  await writeFile(join(paths.bin, "homelab"), `#!/bin/sh\nexec ${homelab.join(" ")} "$@"\n`, { mode: 0o755 });
   return text;
 }

@@ -21,11 +21,7 @@ export async function openLabShell(paths: LabPaths): Promise<number> {
     "You are in the rehearsal lab: emulated Proxmox VE, no route to the real network. Leave with: exit",
     "  pulumi preview -s prod     pulumi up -s drill     pulumi destroy -s drill     homelab backup now",
   ];
-  const lines = [
-    ...banner.map((line) => `echo '${line}'`),
-    `homelab() { ${JSON.stringify(process.execPath)} --import tsx stacks/../cli/main.ts "$@"; }`,
-    `PS1='(lab ${paths.id}) \\w\\$ '`,
-  ];
+  const lines = [...banner.map((line) => `echo '${line}'`), `PS1='(lab ${paths.id}) \\w\\$ '`];
   writeFileSync(rc, `${lines.join("\n")}\n`);
   return attachInside(paths, ["/bin/bash", "--rcfile", rc, "-i"]);
 }

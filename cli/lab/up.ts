@@ -37,6 +37,12 @@ export interface RunningLab {
 
 /** Clears what an earlier lab of this id left by a crash; refuses when one is running. */
 export async function claimLab(id: string, repoDir: string, progress: Progress): Promise<LabPaths> {
+  if (process.platform !== "linux" || process.getuid?.() !== 0) {
+    throw new CliError(
+      `Unable to start the lab "${id}": it needs root on Linux for network namespaces and packages. ` +
+        "Run it as root on Debian 12, or in a privileged container of it.",
+    );
+  }
   const paths = labPaths(id);
   const owner = readOwner(paths);
   if (owner !== undefined && isAlive(owner)) {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import pc from "picocolors";
 import { openLabShell, printShellHint } from "../lab/shell";
 import { writeOwner } from "../lab/owner";
+import { labPaths } from "../lab/paths";
 import { prepareLab } from "../lab/prepare";
 import { readStackFiles } from "../lab/stack-files";
 import { bringLabUp, readOverlay } from "../lab/up";
@@ -28,12 +29,12 @@ export async function rehearse(args: RehearseArgs): Promise<number> {
   const start = Date.now();
   const files = await readStackFiles(repoDir);
   drillStack({ files });
-  return withLab({ ...args, keepOnSuccess: args.keep }, async () => {
+  const exitCode = await withLab({ ...args, keepOnSuccess: args.keep }, async () => {
     const prepared = await prepareLab(files.images, progress);
     const lab = await bringLabUp({ ...args, files, prepared });
     progress.line("What the lab replaces in your stacks:");
     for (const line of readOverlay(lab.paths).trimEnd().split("\n")) progress.line(pc.dim(`    ${line}`));
-    const steps: StepArgs = { lab, repoDir, progress, evidenceDir: join(repoDir, "drills") };
+    const steps: StepArgs = { lab, progress, evidenceDir: join(repoDir, "drills") };
 
     await bringProdUp(steps);
     const title = `rehearsal ${randomBytes(4).toString("hex")}`;
@@ -49,11 +50,13 @@ export async function rehearse(args: RehearseArgs): Promise<number> {
     progress.line(`report   ${reportFile}`);
     progress.line(`log      ${progress.logFile}`);
     progress.line(`The rehearsal took ${duration(Date.now() - start)}.`);
-    if (args.keep) {
-      writeOwner(lab.paths, repoDir, true);
-      for (const line of printShellHint(args.id)) progress.line(line);
-      if (process.stdin.isTTY && process.stdout.isTTY) await openLabShell(lab.paths);
-    }
+    if (args.keep) writeOwner(lab.paths, repoDir, true);
     return passed ? 0 : 1;
   });
+  if (args.keep) {
+    for (const line of printShellHint(args.id)) progress.line(line);
+    // Outside of withLab, because Ctrl-C in the shell must not take the lab down.
+    if (process.stdin.isTTY && process.stdout.isTTY) await openLabShell(labPaths(args.id));
+  }
+  return exitCode;
 }

@@ -1,11 +1,10 @@
 /** The steps of a rehearsal, each one what an operator would type, run in the lab. */
-import { createRequire } from "node:module";
 import { join } from "node:path";
-import { pathToFileURL } from "node:url";
 import type { Evidence } from "../../provider/contract/evidence";
 import type { DrillConfig } from "../../stacks/config";
 import { CliError } from "../errors";
 import { runInsideOrThrow } from "../lab/inside";
+import { nodeCommand } from "../lab/node-command";
 import { pulumi } from "../lab/pulumi";
 import type { RunningLab } from "../lab/up";
 import type { Progress } from "../progress";
@@ -14,7 +13,6 @@ import { listRuns, readNewEvidence } from "./evidence";
 /** What every step needs. */
 export interface StepArgs {
   readonly lab: RunningLab;
-  readonly repoDir: string;
   readonly evidenceDir: string;
   readonly progress: Progress;
 }
@@ -37,26 +35,24 @@ export async function bringProdUp({ lab, progress }: StepArgs): Promise<void> {
 }
 
 /** Runs `homelab backup now` as it is typed in a shell of the lab. */
-export async function backUp({ lab, repoDir, progress }: StepArgs): Promise<void> {
+export async function backUp({ lab, progress }: StepArgs): Promise<void> {
   const stack = lab.files.prod.name;
   await progress.step("homelab backup now", async (step) => {
-    const result = await runInsideOrThrow(
-      lab.paths,
-      nodeCommand(repoDir, "cli/main.ts", ["backup", "now", "-s", stack]),
-      { onLine: (line) => step.detail(line.trim()) },
-    );
+    const result = await runInsideOrThrow(lab.paths, nodeCommand("cli/main.ts", ["backup", "now", "-s", stack]), {
+      onLine: (line) => step.detail(line.trim()),
+    });
     const archive = /\S+:backup\/\S+, .*/.exec(result.stdout)?.[0];
     if (archive !== undefined) step.line(archive);
   });
 }
 
 /** Writes a row through the proxy; its title is how a restored copy is known. */
-export async function writeProof({ lab, repoDir, progress }: StepArgs, title: string): Promise<void> {
+export async function writeProof({ lab, progress }: StepArgs, title: string): Promise<void> {
   const { config } = lab.files.prod;
   const url = `https://rss.${config.zone}`;
   const rootFile = join(lab.paths.project, "trust", `${config.zone}-proxy-root.pem`);
   await progress.step(`writing data through ${url}`, () =>
-    runInsideOrThrow(lab.paths, nodeCommand(repoDir, "cli/rehearsal/inside.ts", ["write-row", url, rootFile, title]), {
+    runInsideOrThrow(lab.paths, nodeCommand("cli/rehearsal/inside.ts", ["write-row", url, rootFile, title]), {
       env: { MINIFLUX_PASSWORD: lab.secrets["minifluxAdminPassword"] ?? "" },
       timeoutMs: 180_000,
     }),
@@ -64,11 +60,11 @@ export async function writeProof({ lab, repoDir, progress }: StepArgs, title: st
 }
 
 /** Looks for the row in the drill's VM. */
-export async function findProof({ lab, repoDir, progress }: StepArgs, title: string): Promise<void> {
+export async function findProof({ lab, progress }: StepArgs, title: string): Promise<void> {
   const { config } = drillStack(lab);
   const vmId = config.drill.vmId;
   await progress.step(`looking for that data in the restored VM ${vmId}`, async () => {
-    const command = nodeCommand(repoDir, "cli/rehearsal/inside.ts", ["count-row", config.node, String(vmId), title]);
+    const command = nodeCommand("cli/rehearsal/inside.ts", ["count-row", config.node, String(vmId), title]);
     const { stdout } = await runInsideOrThrow(lab.paths, command, { timeoutMs: 180_000 });
     if (Number(stdout.trim().split("\n").at(-1)) !== 1) {
       throw new CliError(
@@ -120,10 +116,4 @@ function lastLines(text: string): string {
     .filter((line) => line.trim() !== "")
     .slice(-30)
     .join("\n");
-}
-
-/** A script of the clone, run by this Node with tsx. */
-export function nodeCommand(repoDir: string, script: string, args: readonly string[]): string[] {
-  const tsx = createRequire(join(repoDir, "package.json")).resolve("tsx");
-  return [process.execPath, "--import", pathToFileURL(tsx).href, join(repoDir, script), ...args];
 }

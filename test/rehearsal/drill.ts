@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { nodeCommand } from "../../cli/rehearsal/steps";
+import { nodeCommand } from "../../cli/lab/node-command";
 import {
   destroyDrill,
   drill,
@@ -12,7 +12,7 @@ import {
   productionFingerprint,
   remainsOfDrill,
 } from "../support/drill-run";
-import { backupNow, client, inGuest, lab, pulumi, pulumiAnyway, REPO_DIR, run } from "../support/rehearsal-lab";
+import { backupNow, client, inGuest, lab, pulumi, pulumiAnyway, run } from "../support/rehearsal-lab";
 
 const MINUTE = 60_000;
 const TITLE = "written before the backup";
@@ -28,12 +28,7 @@ export function drillTests(): void {
     async () => {
       const secrets = z.record(z.string(), z.string()).parse(JSON.parse(readFileSync(lab().secretsFile, "utf8")));
       const root = join(lab().project, "trust", "example.net-proxy-root.pem");
-      const command = nodeCommand(REPO_DIR, "cli/rehearsal/inside.ts", [
-        "write-row",
-        "https://rss.example.net",
-        root,
-        TITLE,
-      ]);
+      const command = nodeCommand("cli/rehearsal/inside.ts", ["write-row", "https://rss.example.net", root, TITLE]);
       const ended = await run(["env", `MINIFLUX_PASSWORD=${secrets["minifluxAdminPassword"] ?? ""}`, ...command]);
       expect(ended).toMatchObject({ code: 0 });
       expect(await inGuest(200, COUNT)).toBe("1");

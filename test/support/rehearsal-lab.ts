@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { labPaths, type LabPaths } from "../../cli/lab/paths";
-import { nodeCommand } from "../../cli/rehearsal/steps";
+import { nodeCommand } from "../../cli/lab/node-command";
 import { PveClient } from "../../pve/client";
 import { runInGuest } from "../../pve/nodes/agent";
 
@@ -58,7 +58,7 @@ export function pulumiAnyway(args: readonly string[], cwd?: string): Promise<End
 
 /** Runs `homelab backup now` and returns the archive's volume id. */
 export async function backupNow(): Promise<string> {
-  const ended = await run(nodeCommand(REPO_DIR, "cli/main.ts", ["backup", "now", "-s", "prod"]));
+  const ended = await run(nodeCommand("cli/main.ts", ["backup", "now", "-s", "prod"]));
   const archive = /\S+:backup\/vzdump-qemu-\S+\.vma\.zst/.exec(ended.stdout)?.[0];
   if (ended.code !== 0 || archive === undefined) throw new Error(`homelab backup now failed:\n${ended.output}`);
   return archive;
