@@ -33,7 +33,7 @@ export class DockerEngine extends pulumi.ComponentResource {
   readonly networkName: string = NETWORK;
 
   constructor(name: string, args: DockerEngineArgs, opts?: pulumi.ComponentResourceOptions) {
-    super(TOKEN, name, args, opts);
+    super(TOKEN, name, {}, opts);
 
     const readiness = new Readiness(
       `${name}-readiness`,

@@ -53,7 +53,7 @@ export class DockerVm extends pulumi.ComponentResource {
   readonly vm: proxmoxve.VmLegacy;
 
   constructor(name: string, args: DockerVmArgs, opts?: pulumi.ComponentResourceOptions) {
-    super(TOKEN, name, args, opts);
+    super(TOKEN, name, {}, opts);
 
     const image = createImage(`${name}-image`, args, { parent: this });
     this.vm = new proxmoxve.VmLegacy(name, vmArgs(args, image), {

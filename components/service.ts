@@ -78,16 +78,30 @@ function containerArgs(args: ServiceArgs, image: docker.RemoteImage): docker.Con
       })),
     volumes: (spec.volumes ?? []).map(({ volume, path }) => ({ volumeName: volume, containerPath: path })),
     networksAdvanced: [{ name: args.networkName, aliases: [spec.name] }],
-    labels: [
-      { label: "homelab.data", value: spec.data },
-      { label: "homelab.service", value: spec.name },
-    ],
+    labels: labels(args),
     restart: "unless-stopped",
     destroyGraceSeconds: STOP_GRACE_SECONDS,
     ...(spec.healthCheck
       ? { healthcheck: healthCheck(spec.healthCheck), wait: true, waitTimeout: args.healthyTimeoutSeconds }
       : {}),
   };
+}
+
+/**
+ * As soon as one variable is secret, Pulumi hides all of `envs`, in every diff. The plain ones of such a service stand
+ * in labels too, so that a review can see what changes.
+ */
+function labels({ spec, hostName }: ServiceArgs): docker.types.input.ContainerLabel[] {
+  const plain = Object.entries(spec.environment ?? {}).flatMap(([key, value]) =>
+    typeof value === "string" ? [[`homelab.env.${key}`, plainText(value, hostName)] as const] : [],
+  );
+  return [
+    ["homelab.data", spec.data] as const,
+    ...(hasSecrets(spec) ? plain : []),
+    ["homelab.service", spec.name] as const,
+  ]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([label, value]) => ({ label, value }));
 }
 
 /** `KEY=value` sorted by key; secrets stay secret. */
@@ -103,8 +117,7 @@ function environmentLine(
   hostName: string | undefined,
   secrets: ServiceArgs["secrets"],
 ): pulumi.Input<string> {
-  if (typeof value === "string")
-    return `${key}=${hostName === undefined ? value : value.replaceAll("{hostName}", hostName)}`;
+  if (typeof value === "string") return `${key}=${plainText(value, hostName)}`;
   const secret = secrets[value.secret];
   if (!secret) {
     throw new pulumi.RunError(
@@ -114,6 +127,10 @@ function environmentLine(
   }
   const format = value.format ?? "{}";
   return pulumi.secret(secret).apply((text) => `${key}=${format.replaceAll("{}", () => text)}`);
+}
+
+function plainText(value: string, hostName: string | undefined): string {
+  return hostName === undefined ? value : value.replaceAll("{hostName}", hostName);
 }
 
 function hasSecrets({ environment: values = {} }: ServiceSpec): boolean {

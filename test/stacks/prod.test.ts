@@ -128,6 +128,9 @@ describe("the committed stack", () => {
       "RUN_MIGRATIONS=1",
     ]);
     expect(secretOutputs).toEqual(["envs"]);
+    // Pulumi hides envs as a whole then, so a review reads the plain ones here.
+    expect(inputs.labels).toContainEqual({ label: "homelab.env.POLLING_FREQUENCY", value: "60" });
+    expect(JSON.stringify(inputs.labels)).not.toContain("PASSWORD");
     expect(JSON.stringify(graph)).not.toContain("value of");
   });
 
