@@ -4,8 +4,6 @@
  * Source: pve-http-server `AnyEvent.pm`, qemu-server and pve-storage `die` texts. Most domain errors are plain status 500 with
  * the text as reason phrase; the JSON body's `message` exists only since 2025.
  */
-import { types } from "node:util";
-
 /** What was asked when an error came. */
 export interface PveCall {
   readonly method: string;
@@ -160,7 +158,7 @@ const TLS = /CERT|UNABLE_TO_(?:VERIFY|GET_ISSUER)|ERR_TLS|ERR_SSL|EPROTO/;
 /** Turns what `fetch` threw into the error that it means. */
 export function classifyConnection(call: PveCall, host: string, thrown: unknown): PveConnectionError {
   const cause = rootCause(thrown);
-  const code = "code" in cause && typeof cause.code === "string" ? cause.code : "";
+  const code = typeof cause.code === "string" ? cause.code : "";
   const options = { cause: thrown };
   if (cause.name === "TimeoutError" || code === "UND_ERR_CONNECT_TIMEOUT" || code === "UND_ERR_HEADERS_TIMEOUT") {
     return new PveConnectionError(
@@ -195,11 +193,24 @@ export function classifyConnection(call: PveCall, host: string, thrown: unknown)
   );
 }
 
-function rootCause(thrown: unknown): Error {
-  let error = types.isNativeError(thrown) ? thrown : new Error(String(thrown));
+/** Errors of other realms and DOM exceptions (time-outs) have the parts of an error without being one. */
+interface ErrorLike {
+  readonly name: string;
+  readonly message: string;
+  readonly code?: unknown;
+  readonly cause?: unknown;
+  readonly errors?: unknown;
+}
+
+function isErrorLike(value: unknown): value is ErrorLike {
+  return typeof value === "object" && value !== null && "name" in value && "message" in value;
+}
+
+function rootCause(thrown: unknown): ErrorLike {
+  let error: ErrorLike = isErrorLike(thrown) ? thrown : new Error(String(thrown));
   for (;;) {
-    const next: unknown = "errors" in error && Array.isArray(error.errors) ? error.errors[0] : error.cause;
-    if (!types.isNativeError(next)) return error;
+    const next: unknown = Array.isArray(error.errors) ? error.errors[0] : error.cause;
+    if (!isErrorLike(next)) return error;
     error = next;
   }
 }
