@@ -14,6 +14,11 @@ export class Interrupted extends Error {
   }
 }
 
+/** Whether an error carries this code of Node's (`ENOENT`, …). By shape: in jest, Node's errors are of another realm. */
+export function hasCode(error: unknown, code: string): boolean {
+  return typeof error === "object" && error !== null && "code" in error && error.code === code;
+}
+
 /** The words of an error and of its causes, each said once, without stacks. */
 export function causeOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { runCommand } from "../command";
+import { hasCode } from "../errors";
 
 /** Variable that everything started for a lab carries, inside its namespace or not. */
 export const LAB_VARIABLE = "HOMELAB_LAB";
@@ -59,7 +60,7 @@ export function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name);
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+    if (!hasCode(error, "ESRCH")) throw error;
   }
 }
 

@@ -1,13 +1,13 @@
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Evidence, evidenceSchema } from "../../provider/contract/evidence";
-import { CliError, causeOf } from "../errors";
+import { CliError, causeOf, hasCode } from "../errors";
 import { duration } from "../progress";
 
 /** Names of the runs whose evidence lies in a folder; none if there is no folder yet. */
 export async function listRuns(evidenceDir: string): Promise<string[]> {
   const entries = await readdir(evidenceDir, { withFileTypes: true }).catch((error: unknown) => {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    if (hasCode(error, "ENOENT")) return [];
     throw error;
   });
   return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
