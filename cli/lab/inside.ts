@@ -32,7 +32,8 @@ export async function runInsideOrThrow(
   const result = await runInside(paths, command, options);
   if (result.code === 0) return result;
   throw new CliError(
-    `Unable to run \`${command.join(" ")}\` in the lab: ${endingOf(result)}. Its last output:\n${tailOf(result, 40)}`,
+    `Unable to run \`${command.join(" ")}\` in the lab: ${endingOf(result)}. Its last output:\n${tailOf(result, 40)}\n` +
+      "Mend what it names and start again; `npm start -- --keep` leaves a lab to look into.",
   );
 }
 

@@ -21,7 +21,11 @@ const COUNT = `docker exec postgres psql -XtA -U homelab -d miniflux -c "select 
 export function drillTests(): void {
   let archive: string;
   let before: unknown;
-  let result: DrillResult;
+  let passed: DrillResult | undefined;
+  const standing = (): DrillResult => {
+    if (passed === undefined) throw new Error("No drill stands, because the test of the drill itself failed.");
+    return passed;
+  };
 
   test(
     "data goes in through the front door",
@@ -60,7 +64,7 @@ export function drillTests(): void {
     "a drill restores that archive, proves it and passes",
     async () => {
       before = await productionFingerprint();
-      result = await drill();
+      const result = await drill();
       const { ended, evidence } = result;
       if (evidence.verdict !== "passed") throw new Error(`${evidence.reasons.join("\n")}\n${ended.output}`);
       expect(ended.code).toBe(0);
@@ -68,15 +72,16 @@ export function drillTests(): void {
       expect(evidence.checks.length).toBeGreaterThan(6);
       expect(evidence.checks.every(({ status }) => status === "passed")).toBe(true);
       expect(readFileSync(join(result.runDir, "report.md"), "utf8")).toContain(archive);
+      passed = result;
     },
     25 * MINUTE,
   );
 
   test("RTO and RPO are measured, and the phases add up to the RTO", () => {
-    const { rto, rpo, phases } = result.evidence;
+    const { rto, rpo, phases } = standing().evidence;
     const sum = phases.reduce((total, { seconds }) => total + seconds, 0);
     expect(rto.seconds).toBeCloseTo(sum, 1);
-    expect(rto.seconds).toBeLessThan(result.seconds);
+    expect(rto.seconds).toBeLessThan(standing().seconds);
     expect(rpo.seconds).toBeGreaterThan(0);
     expect(rpo.recoveryPoint).not.toBeNull();
   });
@@ -106,7 +111,7 @@ export function drillTests(): void {
   test(
     "the drill made no call but the allowed ones, and production is as it was",
     async () => {
-      expect(result.forbidden).toEqual([]);
+      expect(standing().forbidden).toEqual([]);
       expect(await productionFingerprint()).toEqual(before);
     },
     MINUTE,
@@ -115,10 +120,11 @@ export function drillTests(): void {
   test(
     "a standing drill never shows its verdict as a new one",
     async () => {
+      const { runId } = standing().evidence;
       const { code, output } = await pulumiAnyway(["up", "-s", "drill", "--yes"]);
       expect(code).not.toBe(0);
       expect(output).toMatch(/pulumi destroy/);
-      expect(output).toContain(result.evidence.runId);
+      expect(output).toContain(runId);
     },
     5 * MINUTE,
   );
@@ -126,10 +132,11 @@ export function drillTests(): void {
   test(
     "destroy leaves nothing but the evidence",
     async () => {
+      const { runDir } = standing();
       expect(await destroyDrill()).toEqual([]);
       expect(await remainsOfDrill()).toEqual([]);
-      expect(existsSync(join(result.runDir, "drill.json"))).toBe(true);
-      expect(journal(result.runDir).at(-1)?.type).toBe("removed");
+      expect(existsSync(join(runDir, "drill.json"))).toBe(true);
+      expect(journal(runDir).at(-1)?.type).toBe("removed");
       expect(await productionFingerprint()).toEqual(before);
     },
     10 * MINUTE,
