@@ -22,7 +22,7 @@ export interface ConfigContext {
 const prodSchema = z.strictObject({ kind: z.literal("prod"), ...sharedShape, ...prodShape });
 const drillConfigSchema = z
   .strictObject({ kind: z.literal("drill"), ...sharedShape, ...drillShape })
-  .superRefine(({ drill, dockerVm }, context) => {
+  .superRefine(({ drill, dockerVm, backupStorage }, context) => {
     const refuse = (key: string, message: string): void =>
       context.addIssue({ code: "custom", path: ["drill", key], message });
     if (drill.vmId === dockerVm.vmId) {
@@ -35,6 +35,12 @@ const drillConfigSchema = z
       refuse(
         "isolatedBridge",
         `"${drill.isolatedBridge}" is production's bridge (dockerVm.bridge). Expected: a bridge without port and address, such as vmbr99.`,
+      );
+    }
+    if (drill.archive !== undefined && !drill.archive.startsWith(`${backupStorage}:`)) {
+      refuse(
+        "archive",
+        `"${drill.archive}" is not on the storage of the archives. Expected: one of ${backupStorage}:backup/.`,
       );
     }
     if (drill.name === dockerVm.name) {

@@ -154,6 +154,12 @@ describe("one problem each", () => {
       'homelab:drill.archive: "latest" is not accepted. Expected: a volume id such as nas:backup/vzdump-qemu-200-….vma.zst.',
     ],
     [
+      "archive of another storage",
+      "drill",
+      change(raw.drill, "drill", { archive: "usb:backup/vzdump-qemu-200-2026_11_20-02_00_00.vma.zst" }),
+      'homelab:drill.archive: "usb:backup/vzdump-qemu-200-2026_11_20-02_00_00.vma.zst" is not on the storage of the archives. Expected: one of nas:backup/.',
+    ],
+    [
       "no retention at all",
       "prod",
       change(raw.prod, "backup", { keepLast: 0, keepDaily: 0, keepWeekly: 0 }),

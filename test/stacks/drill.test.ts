@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { parse } from "yaml";
 import { loadCatalogue } from "../../services/catalogue";
@@ -124,6 +125,21 @@ describe("the committed stack", () => {
     };
     expect(checks.find(({ kind }) => kind === "http")).not.toHaveProperty("rootCertificatePem");
   });
+});
+
+test("a recorded root goes into the HTTP check", async () => {
+  const trust = mkdtempSync(path.join(tmpdir(), "homelab-trust-"));
+  try {
+    writeFileSync(path.join(trust, "example.net-proxy-root.pem"), "PEM of the root");
+    const config = committedConfig();
+    const graph = await graphOf({ ...config, files: { ...config.files, trust } });
+    const { checks } = find(graph, "homelab:drill:ServiceCheck", "check-miniflux").inputs as {
+      checks: Record<string, unknown>[];
+    };
+    expect(checks.find(({ kind }) => kind === "http")?.rootCertificatePem).toBe("PEM of the root");
+  } finally {
+    rmSync(trust, { recursive: true });
+  }
 });
 
 test("a named archive is asked for by its name", async () => {
