@@ -3,6 +3,7 @@ import type { PveClient } from "../../pve/client";
 import type { RunRef } from "../contract/run";
 import { shorten } from "../text";
 import { type Guest, guestOf } from "./guest";
+import { type Attempt, failed, notYet } from "./outcome";
 
 /** A container as Docker reports it. */
 export interface ContainerState {
@@ -14,6 +15,8 @@ export interface ContainerState {
   readonly restartCount: number;
   readonly exitCode: number;
   readonly startedAt: string;
+  /** Milliseconds for which the watch has seen it stopped; 0 while it is not. */
+  readonly stoppedMs: number;
 }
 
 /** One look at some containers. */
@@ -36,9 +39,32 @@ export function parseStates(text: string): Map<string, ContainerState> {
       ...{ name, status, startedAt, health: health ?? "" },
       restartCount: Number(restartCount),
       exitCode: Number(exitCode),
+      stoppedMs: 0,
     });
   }
   return states;
+}
+
+/** A container's state for people. */
+export function describe({ name, status, health, exitCode, restartCount }: ContainerState): string {
+  const restarts = restartCount === 0 ? "" : `, restart count ${restartCount}`;
+  if (status === "running") return `container ${name} is running${health === "" ? "" : ` and ${health}`}${restarts}`;
+  return `container ${name} is ${status} with exit code ${exitCode}${restarts}`;
+}
+
+/** The engine starts containers at boot; one that is still stopped after this time stays stopped. */
+const STOPPED_MS = 20_000;
+
+/** State of a container that runs, or what a look means otherwise. A container that is not there or stays stopped is final. */
+export function upState(
+  name: string,
+  result: Look,
+): { readonly state: ContainerState } | { readonly attempt: Attempt } {
+  if ("problem" in result) return { attempt: notYet(`Docker does not answer: ${result.problem}`) };
+  const state = result.states.get(name);
+  if (state === undefined) return { attempt: failed(`container ${name} does not exist in the restored VM`) };
+  if (state.status === "running") return { state };
+  return { attempt: state.stoppedMs >= STOPPED_MS ? failed(describe(state)) : notYet(describe(state)) };
 }
 
 async function look(guest: Guest, names: readonly string[]): Promise<Look> {
@@ -54,6 +80,7 @@ async function look(guest: Guest, names: readonly string[]): Promise<Look> {
  */
 export class ContainerWatch {
   private readonly waiting = new Map<string, { resolve: (look: Look) => void; reject: (error: unknown) => void }[]>();
+  private readonly stoppedSince = new Map<string, number>();
   private isLooking = false;
 
   constructor(private readonly inspect: (names: readonly string[]) => Promise<Look>) {}
@@ -75,13 +102,27 @@ export class ContainerWatch {
       const waiters = [...this.waiting.values()].flat();
       this.waiting.clear();
       try {
-        const result = await this.inspect(names);
+        const result = this.withStoppedTime(await this.inspect(names));
         for (const { resolve } of waiters) resolve(result);
       } catch (error) {
         for (const { reject } of waiters) reject(error);
       }
     }
     this.isLooking = false;
+  }
+
+  private withStoppedTime(result: Look): Look {
+    if ("problem" in result) return result;
+    const states = [...result.states].map(([name, state]): [string, ContainerState] => {
+      if (!["exited", "created", "dead"].includes(state.status)) {
+        this.stoppedSince.delete(name);
+        return [name, state];
+      }
+      const since = this.stoppedSince.get(name) ?? performance.now();
+      this.stoppedSince.set(name, since);
+      return [name, { ...state, stoppedMs: performance.now() - since }];
+    });
+    return { states: new Map(states) };
   }
 }
 

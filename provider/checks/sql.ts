@@ -1,6 +1,7 @@
 /** SQL in a PostgreSQL container of the restored guest, read-only. */
 import type { CheckSpec } from "../contract/checks";
 import { shorten } from "../text";
+import { type ContainerWatch, describe, upState } from "./containers";
 import type { Guest } from "./guest";
 import { type Attempt, failed, notYet, type Outcome, passed, tryUntilDone } from "./outcome";
 
@@ -18,23 +19,37 @@ export function psqlCommand({ container, database, user }: Database, query: stri
   return ["docker", "exec", "-e", readOnly, container, ...psql];
 }
 
-/** One value, or why there is none yet. */
+/** One value, or why there is none yet, or why there never will be. */
+export type QueryResult = { readonly value: string } | { readonly attempt: Attempt };
+
+/**
+ * Asks one value. While the container is not up it is only looked at, together with all others that are waited for: `docker
+ * exec` in a loop would keep a slow guest from booting.
+ */
 export async function queryValue(
   guest: Guest,
+  watch: ContainerWatch,
   database: Database,
   query: string,
-): Promise<{ value: string } | { problem: string }> {
+): Promise<QueryResult> {
+  const look = upState(database.container, await watch.look(database.container));
+  if ("attempt" in look) return look;
+  if (look.state.health === "starting") return { attempt: notYet(describe(look.state)) };
   const { exitCode, stdout, stderr } = await guest.run(psqlCommand(database, query));
   return exitCode === 0
     ? { value: stdout.trim() }
-    : { problem: `${database.container}: ${shorten(stderr || `psql ended with ${exitCode}`)}` };
+    : { attempt: notYet(`${database.container}: ${shorten(stderr || `psql ended with ${exitCode}`)}`) };
 }
 
 /** Tries until the database answers; the first answer counts, because restored data does not change by waiting. */
-export async function checkSql(guest: Guest, check: Extract<CheckSpec, { kind: "sql" }>): Promise<Outcome> {
+export async function checkSql(
+  guest: Guest,
+  watch: ContainerWatch,
+  check: Extract<CheckSpec, { kind: "sql" }>,
+): Promise<Outcome> {
   return tryUntilDone(guest, async () => {
-    const result = await queryValue(guest, check, check.query);
-    return "problem" in result ? notYet(result.problem) : compareValue(check.expect, result.value);
+    const result = await queryValue(guest, watch, check, check.query);
+    return "attempt" in result ? result.attempt : compareValue(check.expect, result.value);
   });
 }
 

@@ -1,6 +1,7 @@
 /** `homelab:drill:RecoveryPoint`: the newest canary row that the backup brought back, and the RPO that follows. */
+import { watchOf } from "../checks/containers";
 import { guestOf } from "../checks/guest";
-import { failed, notYet, type Outcome, passed, tryUntilDone } from "../checks/outcome";
+import { failed, type Outcome, passed, tryUntilDone } from "../checks/outcome";
 import { queryValue } from "../checks/sql";
 import { recoveryPointInputsSchema, type RecoveryPointInputs, type RecoveryPointOutputs } from "../contract/checks";
 import { HalfMade, type ResourceDefinition } from "../definition";
@@ -25,12 +26,13 @@ export const recoveryPoint: ResourceDefinition<RecoveryPointInputs, RecoveryPoin
     let point = "";
     let outcome: Outcome;
     try {
+      const watch = watchOf(client, run, signal);
       const guest = guestOf(client, run, timeoutSeconds * 1000, signal);
       outcome =
         bootStatus === "passed"
           ? await tryUntilDone(guest, async () => {
-              const result = await queryValue(guest, inputs, canaryQuery(inputs));
-              if ("problem" in result) return notYet(result.problem);
+              const result = await queryValue(guest, watch, inputs, canaryQuery(inputs));
+              if ("attempt" in result) return result.attempt;
               point = result.value;
               const judgement = judgePoint(inputs, point);
               return judgement.status === "passed" ? passed(judgement.detail) : failed(judgement.detail);

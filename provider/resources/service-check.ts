@@ -1,6 +1,6 @@
 /** `homelab:drill:ServiceCheck`: all checks of one service, side by side. Failures are recorded, not thrown. */
 import { checkContainer } from "../checks/container-check";
-import { watchOf } from "../checks/containers";
+import { type ContainerWatch, watchOf } from "../checks/containers";
 import { type Guest, guestOf } from "../checks/guest";
 import { checkHttp } from "../checks/http-check";
 import type { Outcome } from "../checks/outcome";
@@ -50,7 +50,7 @@ async function runChecks(context: ProviderContext, inputs: ServiceCheckInputs): 
   const guest = guestOf(context.client, run, timeoutSeconds * 1000, context.signal);
   const watch = watchOf(context.client, run, context.signal);
   const others = checks.map(async (check) =>
-    check.kind === "container" ? undefined : recorded(context, inputs, check, () => checkInGuest(guest, check)),
+    check.kind === "container" ? undefined : recorded(context, inputs, check, () => checkInGuest(guest, watch, check)),
   );
   const window = { othersDone: Promise.allSettled(others), atLeastMs: context.containerWindowMs };
   const containers = checks.map(async (check) =>
@@ -67,12 +67,16 @@ async function inOrder(checks: readonly Promise<CheckResult | undefined>[]): Pro
   return (await Promise.all(checks)).filter((result) => result !== undefined);
 }
 
-async function checkInGuest(guest: Guest, check: Exclude<CheckSpec, { kind: "container" }>): Promise<Outcome> {
+async function checkInGuest(
+  guest: Guest,
+  watch: ContainerWatch,
+  check: Exclude<CheckSpec, { kind: "container" }>,
+): Promise<Outcome> {
   switch (check.kind) {
     case "http":
       return checkHttp(guest, check);
     case "sql":
-      return checkSql(guest, check);
+      return checkSql(guest, watch, check);
   }
 }
 

@@ -27,10 +27,18 @@ beforeEach(async () => {
 });
 afterEach(async () => rm(evidenceDir, { recursive: true }));
 
+/** What `docker inspect` prints when the container web is in this state and all others are well. */
+function inspected(command: string[], web: string): string {
+  const names = command.slice(command.indexOf("--format") + 2);
+  const line = (name: string): string =>
+    `/${name}\t${name === "web" ? web : "running\thealthy\t0"}\t137\t2026-11-20T02:00:00Z\n`;
+  return names.map(line).join("");
+}
+
 function healthyGuest(command: string[]): { exitCode: number; stdout: string } {
   if (command[0] === "cat") return { exitCode: 0, stdout: `${BOOT_ID}\n` };
   if (command[0] === "curl") return { exitCode: 0, stdout: "<html>Sign in</html>\n200" };
-  if (command[1] === "inspect") return { exitCode: 0, stdout: "/web\trunning\thealthy\t0\t0\t2026-11-20T02:00:00Z\n" };
+  if (command[1] === "inspect") return { exitCode: 0, stdout: inspected(command, "running\thealthy\t0") };
   const query = command.at(-1) ?? "";
   const stamp = new Date((ARCHIVE_TIME - 30) * 1000).toISOString();
   return { exitCode: 0, stdout: query.includes("max(stamped_at)") ? `${stamp}\n` : "3\n" };
@@ -217,9 +225,7 @@ test("a guest that never answers ends in its time limit", async () => {
 
 test("a container that stays stopped is named with its exit code", async () => {
   pve.guest = (command) =>
-    command[1] === "inspect"
-      ? { exitCode: 0, stdout: "/web\texited\t\t0\t137\t2026-11-20T02:00:00Z\n" }
-      : healthyGuest(command);
+    command[1] === "inspect" ? { exitCode: 0, stdout: inspected(command, "exited\t\t0") } : healthyGuest(command);
   const { verdict } = await drill();
   await expect(verdict).rejects.toThrow(
     "web: container failed: not passed in time; last seen: container web is exited with exit code 137",
@@ -230,13 +236,19 @@ test("a container that restarts or does not exist fails", async () => {
   let count = 0;
   pve.guest = (command) =>
     command[1] === "inspect"
-      ? { exitCode: 0, stdout: `/web\trunning\thealthy\t${count++}\t0\t2026-11-20T02:00:00Z\n` }
+      ? { exitCode: 0, stdout: inspected(command, `running\thealthy\t${command.includes("web") ? count++ : 0}`) }
       : healthyGuest(command);
   await expect((await drill()).verdict).rejects.toThrow("it restarted during the checks (restart count 0, then 1)");
 
   pve.vms.clear();
   pve.guest = (command) =>
-    command[1] === "inspect" ? { exitCode: 1, stderr: "Error: No such container: web" } : healthyGuest(command);
+    command[1] === "inspect"
+      ? {
+          exitCode: 1,
+          stdout: inspected(command, "").replace(/^\/web.*\n/m, ""),
+          stderr: "Error: No such container: web",
+        }
+      : healthyGuest(command);
   await expect((await drill()).verdict).rejects.toThrow("container web does not exist in the restored VM");
 });
 
