@@ -37,7 +37,7 @@ const drillConfigSchema = z
         `"${drill.isolatedBridge}" is production's bridge (dockerVm.bridge). Expected: a bridge without port and address, such as vmbr99.`,
       );
     }
-    if (drill.archive !== undefined && !drill.archive.startsWith(`${backupStorage}:`)) {
+    if (drill.archive?.includes(":backup/") && !drill.archive.startsWith(`${backupStorage}:`)) {
       refuse(
         "archive",
         `"${drill.archive}" is not on the storage of the archives. Expected: one of ${backupStorage}:backup/.`,
