@@ -7,7 +7,7 @@ import { cp, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 
 import { contentKey, ensureCached } from "../../toolchain/cache";
-import { type Log, run, withProgress } from "../../toolchain/process";
+import { causeOf, type Log, run, withProgress } from "../../toolchain/process";
 import { sha256OfFile } from "./digest";
 import { assembleDisk } from "./disk-image";
 
@@ -19,7 +19,6 @@ const PACKAGES = [
   "linux-image-cloud-amd64",
   "systemd",
   "systemd-sysv",
-  "systemd-resolved",
   "dbus",
   "udev",
   "kmod",
@@ -39,7 +38,9 @@ const PACKAGES = [
 ];
 
 /** Documentation and translations: never read in the guest, and part of every backup. Licences stay. */
-const EXCLUDED_PATHS = ["man", "locale", "doc", "info"].map((name) => `path-exclude=/usr/share/${name}/*`);
+const EXCLUDED_PATHS = ["man", "locale", "doc", "info"].map(
+  (name) => `path-exclude=/usr/share/${name}/*`,
+);
 
 /** The cloud image as a file. */
 export interface CloudImage {
@@ -64,20 +65,35 @@ export interface CloudImageArgs {
  * What it expects of cloud-init: a NoCloud drive (`cidata`) with user, keys and a version 1 network configuration, as
  * Proxmox makes it. Two calls at once build once. Throws with the failed step and its output.
  */
-export async function ensureCloudImage(args: CloudImageArgs): Promise<CloudImage> {
-  const sources = ["cloud-image.ts", "disk-image.ts", "initramfs.ts"].map((name) => path.join(__dirname, name));
-  const key = await contentKey([GUEST, ...sources].map((source) => ({ path: source })));
-  const dir = await ensureCached(path.join(args.cacheDir, "images", `cloud-${key}`), args.log, async (empty) => {
-    await withProgress(args.log, "building the guest's cloud image from Debian packages", (report) =>
-      build(empty, report),
-    );
-  });
+export async function ensureCloudImage(
+  args: CloudImageArgs,
+): Promise<CloudImage> {
+  const sources = ["cloud-image.ts", "disk-image.ts", "initramfs.ts"].map(
+    (name) => path.join(__dirname, name),
+  );
+  const key = await contentKey(
+    [GUEST, ...sources].map((source) => ({ path: source })),
+  );
+  const dir = await ensureCached(
+    path.join(args.cacheDir, "images", `cloud-${key}`),
+    args.log,
+    async (empty) => {
+      await withProgress(
+        args.log,
+        "building the guest's cloud image from Debian packages",
+        (report) => build(empty, report),
+      );
+    },
+  );
   const file = path.join(dir, "disk.qcow2");
   const sha256 = (await readFile(path.join(dir, "sha256"), "utf8")).trim();
   return { file, sha256, sizeBytes: (await stat(file)).size };
 }
 
-async function build(dir: string, report: (detail: string) => void): Promise<void> {
+async function build(
+  dir: string,
+  report: (detail: string) => void,
+): Promise<void> {
   if (process.getuid?.() !== 0) {
     throw new Error(
       "Unable to build the guest's cloud image: this user isn't root, and its files belong to many users. " +
@@ -101,7 +117,10 @@ async function build(dir: string, report: (detail: string) => void): Promise<voi
   await rm(work, { recursive: true });
 }
 
-async function bootstrap(root: string, report: (detail: string) => void): Promise<void> {
+async function bootstrap(
+  root: string,
+  report: (detail: string) => void,
+): Promise<void> {
   const overlay = path.join(path.dirname(root), "overlay");
   await cp(path.join(GUEST, "rootfs"), overlay, { recursive: true });
   await run("chown", ["-R", "0:0", overlay]);
@@ -109,7 +128,9 @@ async function bootstrap(root: string, report: (detail: string) => void): Promis
   const args = [
     "--mode=root",
     "--variant=apt",
-    ...[...EXCLUDED_PATHS, "path-include=/usr/share/doc/*/copyright"].map((option) => `--dpkgopt=${option}`),
+    ...[...EXCLUDED_PATHS, "path-include=/usr/share/doc/*/copyright"].map(
+      (option) => `--dpkgopt=${option}`,
+    ),
     '--aptopt=APT::Install-Recommends "false"',
     `--include=${PACKAGES.join(",")}`,
     `--customize-hook=cp -a ${shellQuote(overlay)}/. "$1"/`,
@@ -118,8 +139,24 @@ async function bootstrap(root: string, report: (detail: string) => void): Promis
     root,
   ];
   // INITRD=No: the kernel package's hook must not build an initramfs (/etc/kernel/postinst.d/initramfs-tools).
-  const env = { ...process.env, INITRD: "No", LC_ALL: "C.UTF-8", TMPDIR: path.dirname(root) };
-  await run("mmdebstrap", args, { env, onLine: (line) => report(line.replace(/^I: /, "").slice(0, 80)) });
+  const env = {
+    ...process.env,
+    INITRD: "No",
+    LC_ALL: "C.UTF-8",
+    TMPDIR: path.dirname(root),
+  };
+  try {
+    await run("mmdebstrap", args, {
+      env,
+      onLine: (line) => report(line.replace(/^I: /, "").slice(0, 80)),
+    });
+  } catch (error) {
+    throw new Error(
+      `Unable to build the guest's cloud image: ${causeOf(error)}\nCheck that apt can reach a Debian mirror and that the ` +
+        `disk has 4 GB free, then run the same command again.`,
+      { cause: error },
+    );
+  }
 }
 
 function shellQuote(text: string): string {

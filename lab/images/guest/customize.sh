@@ -22,12 +22,22 @@ for generator in cloud-init-generator netplan systemd-cryptsetup-generator syste
   ln -sf /dev/null "$root/etc/systemd/system-generators/$generator"
 done
 
+
+# Rules for hardware that a guest hasn't: udev evaluates every rule for every device.
+mkdir -p "$root/etc/udev/rules.d"
+for rules in 50-firmware 55-dm 60-autosuspend 60-cdrom_id 60-drm 60-fido-id 60-infiniband 60-persistent-alsa \
+  60-persistent-input 60-persistent-storage-dm 60-persistent-storage-tape 60-persistent-v4l 60-sensor 60-serial 64-btrfs \
+  66-azure-ephemeral 70-camera 70-joystick 70-memory 70-mouse 70-touchpad 75-probe_mtd 78-sound-card 85-hwclock \
+  95-dm-notify; do
+  ln -sf /dev/null "$root/etc/udev/rules.d/$rules.rules"
+done
+
 rm -rf "$root/etc/systemd/system/cloud-init.target.wants"
 chroot "$root" systemctl enable --quiet cloud-init-local.service homelab-hosts.service systemd-networkd.service \
-  systemd-resolved.service docker.service containerd.service ssh.service
+  docker.service containerd.service ssh.service
 
 echo 'LABEL=homelab-root / ext4 noatime 0 0' >"$root/etc/fstab"
-ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
+rm -f "$root/etc/resolv.conf" # of the building machine; homelab-hosts writes the guest's
 
 # Identity is made at the first boot.
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/lib/systemd/random-seed "$root"/var/lib/dbus/machine-id
