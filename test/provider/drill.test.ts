@@ -5,7 +5,7 @@ import type { CheckSpec } from "../../provider/contract/checks";
 import { evidenceSchema } from "../../provider/contract/evidence";
 import { type RunRef, runMarker } from "../../provider/contract/run";
 import { DRILL_CALLS } from "../../provider/drill-calls";
-import { readJournal } from "../../provider/journal";
+import { journalFile, readJournal } from "../../provider/journal";
 import { createProvider, type StoppableProvider } from "../../provider/plugin";
 import { DRILL_TOKENS, LOOKUP_RESTORE_POINT } from "../../provider/tokens";
 import { ARCHIVE, ARCHIVE_TIME, FakePve, NODE } from "./support/fake-pve";
@@ -188,6 +188,31 @@ test("a restore that does not end in time is a failure, and destroy stops its ta
   await provider.delete?.("id", urn(DRILL_TOKENS.restoredVm), outs);
   expect(pve.tasks.every((task) => !task.running)).toBe(true);
   expect(pve.vms.size).toBe(0);
+});
+
+test.each([
+  ["whose restore task is recorded", /(?!)/],
+  ["that crashed before it could record its restore task", /^.*restore-accepted.*\n/m],
+])("destroy cleans up after a run %s, by the lease alone", async (_, lost) => {
+  pve.restoreHangs = true;
+  const { outs } = await create(DRILL_TOKENS.lease, leaseInputs());
+  const run = outs["run"] as RunRef;
+  await create(DRILL_TOKENS.restoredVm, { ...vmInputs(run), restoreTimeoutSeconds: 0.1 });
+  const journal = journalFile(run.runDir);
+  await writeFile(journal, (await readFile(journal, "utf8")).replace(lost, ""));
+  await provider.delete?.("id", urn(DRILL_TOKENS.lease), outs);
+  expect(pve.vms.size).toBe(0);
+  expect((await readJournal(run.runDir)).slice(-2)).toMatchObject([
+    { type: "run-ended", verdict: "aborted" },
+    { type: "removed", detail: "VM 9200 on pve was removed with its disks (rest of a failed restore)" },
+  ]);
+});
+
+test("an empty VM that no restore of the run made is left alone", async () => {
+  const { outs } = await create(DRILL_TOKENS.lease, leaseInputs());
+  pve.vms.set(9200, { config: { memory: "512" }, status: "stopped" });
+  await provider.delete?.("id", urn(DRILL_TOKENS.lease), outs);
+  expect(pve.vms.has(9200)).toBe(true);
 });
 
 test("a VM that is not isolated after the restore is never started", async () => {
