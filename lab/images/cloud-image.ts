@@ -38,9 +38,7 @@ const PACKAGES = [
 ];
 
 /** Documentation and translations: never read in the guest, and part of every backup. Licences stay. */
-const EXCLUDED_PATHS = ["man", "locale", "doc", "info"].map(
-  (name) => `path-exclude=/usr/share/${name}/*`,
-);
+const EXCLUDED_PATHS = ["man", "locale", "doc", "info"].map((name) => `path-exclude=/usr/share/${name}/*`);
 
 /** The cloud image as a file. */
 export interface CloudImage {
@@ -65,35 +63,20 @@ export interface CloudImageArgs {
  * What it expects of cloud-init: a NoCloud drive (`cidata`) with user, keys and a version 1 network configuration, as
  * Proxmox makes it. Two calls at once build once. Throws with the failed step and its output.
  */
-export async function ensureCloudImage(
-  args: CloudImageArgs,
-): Promise<CloudImage> {
-  const sources = ["cloud-image.ts", "disk-image.ts", "initramfs.ts"].map(
-    (name) => path.join(__dirname, name),
-  );
-  const key = await contentKey(
-    [GUEST, ...sources].map((source) => ({ path: source })),
-  );
-  const dir = await ensureCached(
-    path.join(args.cacheDir, "images", `cloud-${key}`),
-    args.log,
-    async (empty) => {
-      await withProgress(
-        args.log,
-        "building the guest's cloud image from Debian packages",
-        (report) => build(empty, report),
-      );
-    },
-  );
+export async function ensureCloudImage(args: CloudImageArgs): Promise<CloudImage> {
+  const sources = ["cloud-image.ts", "disk-image.ts", "initramfs.ts"].map((name) => path.join(__dirname, name));
+  const key = await contentKey([GUEST, ...sources].map((source) => ({ path: source })));
+  const dir = await ensureCached(path.join(args.cacheDir, "images", `cloud-${key}`), args.log, async (empty) => {
+    await withProgress(args.log, "building the guest's cloud image from Debian packages", (report) =>
+      build(empty, report),
+    );
+  });
   const file = path.join(dir, "disk.qcow2");
   const sha256 = (await readFile(path.join(dir, "sha256"), "utf8")).trim();
   return { file, sha256, sizeBytes: (await stat(file)).size };
 }
 
-async function build(
-  dir: string,
-  report: (detail: string) => void,
-): Promise<void> {
+async function build(dir: string, report: (detail: string) => void): Promise<void> {
   if (process.getuid?.() !== 0) {
     throw new Error(
       "Unable to build the guest's cloud image: this user isn't root, and its files belong to many users. " +
@@ -117,10 +100,7 @@ async function build(
   await rm(work, { recursive: true });
 }
 
-async function bootstrap(
-  root: string,
-  report: (detail: string) => void,
-): Promise<void> {
+async function bootstrap(root: string, report: (detail: string) => void): Promise<void> {
   const overlay = path.join(path.dirname(root), "overlay");
   await cp(path.join(GUEST, "rootfs"), overlay, { recursive: true });
   await run("chown", ["-R", "0:0", overlay]);
@@ -128,9 +108,7 @@ async function bootstrap(
   const args = [
     "--mode=root",
     "--variant=apt",
-    ...[...EXCLUDED_PATHS, "path-include=/usr/share/doc/*/copyright"].map(
-      (option) => `--dpkgopt=${option}`,
-    ),
+    ...[...EXCLUDED_PATHS, "path-include=/usr/share/doc/*/copyright"].map((option) => `--dpkgopt=${option}`),
     '--aptopt=APT::Install-Recommends "false"',
     `--include=${PACKAGES.join(",")}`,
     `--customize-hook=cp -a ${shellQuote(overlay)}/. "$1"/`,

@@ -1,30 +1,9 @@
 /** Builds the layers of the lab's container images: from Debian packages, Go programs and files of this repository. */
-import {
-  chmod,
-  copyFile,
-  mkdir,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from "node:fs/promises";
+import { chmod, copyFile, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import * as path from "node:path";
 
-import {
-  contentKey,
-  ensureCached,
-  exists,
-  type KeyPart,
-} from "../../toolchain/cache";
-import {
-  causeOf,
-  CommandError,
-  type Log,
-  run,
-  withProgress,
-} from "../../toolchain/process";
+import { contentKey, ensureCached, exists, type KeyPart } from "../../toolchain/cache";
+import { causeOf, CommandError, type Log, run, withProgress } from "../../toolchain/process";
 import { ensureGoProgram } from "./go-program";
 import { sha256OfFile } from "./digest";
 import { type LayerRecipe, layersOf } from "./recipe";
@@ -65,10 +44,7 @@ export class LayerBuilder {
   }
 
   private async ensure(recipe: LayerRecipe): Promise<Layer> {
-    const dir = path.join(
-      this.cache,
-      `layer-${recipe.name}-${await layerKey(recipe)}`,
-    );
+    const dir = path.join(this.cache, `layer-${recipe.name}-${await layerKey(recipe)}`);
     await ensureCached(dir, this.log, (empty) => this.make(recipe, empty));
     const file = path.join(dir, "layer.tar");
     const digest = (await readFile(path.join(dir, "digest"), "utf8")).trim();
@@ -85,65 +61,41 @@ export class LayerBuilder {
     const work = path.join(dir, "work");
     await mkdir(work);
     const [program, packages, below] = await Promise.all([
-      recipe.program === undefined
-        ? undefined
-        : ensureGoProgram(recipe.program, this.cache, this.log),
-      recipe.packages === undefined
-        ? []
-        : this.download(recipe.name, recipe.packages, work),
+      recipe.program === undefined ? undefined : ensureGoProgram(recipe.program, this.cache, this.log),
+      recipe.packages === undefined ? [] : this.download(recipe.name, recipe.packages, work),
       Promise.all(
         layersOf(recipe)
           .slice(0, -1)
           .map((lower) => this.build(lower)),
       ),
     ]);
-    await withProgress(
-      this.log,
-      `assembling the image layer ${recipe.name}`,
-      async () => {
-        const file = path.join(dir, "layer.tar");
-        await assembleLayer(recipe, {
-          root: path.join(work, "root"),
-          below,
-          packages,
-          program,
-          file,
-        });
-        await writeFile(
-          path.join(dir, "digest"),
-          `sha256:${await sha256OfFile(file)}\n`,
-        );
-        await rm(work, { recursive: true });
-      },
-    );
+    await withProgress(this.log, `assembling the image layer ${recipe.name}`, async () => {
+      const file = path.join(dir, "layer.tar");
+      await assembleLayer(recipe, {
+        root: path.join(work, "root"),
+        below,
+        packages,
+        program,
+        file,
+      });
+      await writeFile(path.join(dir, "digest"), `sha256:${await sha256OfFile(file)}\n`);
+      await rm(work, { recursive: true });
+    });
   }
 
   /** Packages as .deb files, chosen and verified by apt with mmdebstrap's own configuration of the suite. */
-  private async download(
-    name: string,
-    packages: readonly string[],
-    work: string,
-  ): Promise<string[]> {
+  private async download(name: string, packages: readonly string[], work: string): Promise<string[]> {
     const debs = path.join(work, "debs");
     await mkdir(debs);
     const hook = `cd "$DEBS" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get download -q -o APT::Sandbox::User=root ${packages.join(" ")}`;
-    const args = [
-      "--mode=root",
-      "--variant=custom",
-      `--customize-hook=${hook}`,
-      SUITE,
-      path.join(work, "apt"),
-    ];
+    const args = ["--mode=root", "--variant=custom", `--customize-hook=${hook}`, SUITE, path.join(work, "apt")];
     const env = { ...process.env, DEBS: debs, LC_ALL: "C.UTF-8", TMPDIR: work };
     try {
-      await withProgress(
-        this.log,
-        `downloading the Debian packages of the image layer ${name}`,
-        (report) =>
-          run("mmdebstrap", args, {
-            env,
-            onLine: (line) => report(line.slice(0, 80)),
-          }),
+      await withProgress(this.log, `downloading the Debian packages of the image layer ${name}`, (report) =>
+        run("mmdebstrap", args, {
+          env,
+          onLine: (line) => report(line.slice(0, 80)),
+        }),
       );
     } catch (error) {
       throw new Error(
@@ -160,14 +112,7 @@ async function layerKey(recipe: LayerRecipe): Promise<string> {
   const parts: KeyPart[] = ["layer.ts", "root-tree.ts"].map((name) => ({
     path: path.join(__dirname, name),
   }));
-  for (const {
-    name,
-    packages,
-    exclude,
-    program,
-    files = {},
-    finish,
-  } of layersOf(recipe)) {
+  for (const { name, packages, exclude, program, files = {}, finish } of layersOf(recipe)) {
     const targets = Object.keys(files);
     parts.push({
       text: JSON.stringify({
@@ -180,8 +125,7 @@ async function layerKey(recipe: LayerRecipe): Promise<string> {
       }),
     });
     for (const file of Object.values(files)) parts.push({ path: file });
-    if (program !== undefined)
-      parts.push({ path: path.join(__dirname, "go", program.name) });
+    if (program !== undefined) parts.push({ path: path.join(__dirname, "go", program.name) });
   }
   return contentKey(parts);
 }
@@ -199,42 +143,26 @@ async function assembleLayer(
   const { root } = inputs;
   await mkdir(root);
   if (inputs.below.length === 0) await makeMergedRoot(root);
-  for (const layer of inputs.below)
-    await run("tar", ["-xpf", layer.file, "--numeric-owner", "-C", root]);
-  const before =
-    inputs.below.length === 0
-      ? new Map<string, string>()
-      : await readTree(root);
-  for (const file of inputs.packages)
-    await unpack(file, root, recipe.exclude ?? []);
+  for (const layer of inputs.below) await run("tar", ["-xpf", layer.file, "--numeric-owner", "-C", root]);
+  const before = inputs.below.length === 0 ? new Map<string, string>() : await readTree(root);
+  for (const file of inputs.packages) await unpack(file, root, recipe.exclude ?? []);
   if (inputs.program !== undefined) {
-    await copyFile(
-      inputs.program,
-      path.join(root, "usr/bin", path.basename(inputs.program)),
-    );
+    await copyFile(inputs.program, path.join(root, "usr/bin", path.basename(inputs.program)));
   }
   for (const [target, source] of Object.entries(recipe.files ?? {})) {
     const file = path.join(root, target);
     await mkdir(path.dirname(file), { recursive: true });
     await copyFile(source, file);
-    await chmod(
-      file,
-      ((await stat(source)).mode & 0o100) === 0 ? 0o644 : 0o755,
-    );
+    await chmod(file, ((await stat(source)).mode & 0o100) === 0 ? 0o644 : 0o755);
   }
-  if (recipe.finish !== undefined)
-    await finish(recipe.name, recipe.finish, root);
+  if (recipe.finish !== undefined) await finish(recipe.name, recipe.finish, root);
   await run("ldconfig", ["-r", root]);
   await rm(path.join(root, "var/cache/ldconfig"), {
     recursive: true,
     force: true,
   });
   await checkLibraries(recipe.name, root);
-  await writeLayerTar(
-    root,
-    addedPaths(before, await readTree(root)),
-    inputs.file,
-  );
+  await writeLayerTar(root, addedPaths(before, await readTree(root)), inputs.file);
 }
 
 async function makeMergedRoot(root: string): Promise<void> {
@@ -245,17 +173,8 @@ async function makeMergedRoot(root: string): Promise<void> {
 }
 
 /** As `dpkg-deb --extract`, but through the links of a merged root and without what is excluded. */
-async function unpack(
-  file: string,
-  root: string,
-  exclude: readonly string[],
-): Promise<void> {
-  const options = [
-    "-xp",
-    "--keep-directory-symlink",
-    "--anchored",
-    ...exclude.map((name) => `--exclude=./${name}`),
-  ];
+async function unpack(file: string, root: string, exclude: readonly string[]): Promise<void> {
+  const options = ["-xp", "--keep-directory-symlink", "--anchored", ...exclude.map((name) => `--exclude=./${name}`)];
   await run("sh", [
     "-ec",
     'dpkg-deb --fsys-tarfile "$1" | (shift; exec tar -f - "$@")',
@@ -267,11 +186,7 @@ async function unpack(
   ]);
 }
 
-async function finish(
-  name: string,
-  script: string,
-  root: string,
-): Promise<void> {
+async function finish(name: string, script: string, root: string): Promise<void> {
   const file = `${root}.finish.sh`;
   await writeFile(file, script);
   try {
@@ -290,16 +205,11 @@ async function checkLibraries(name: string, root: string): Promise<void> {
   const script =
     "find /usr/bin /usr/sbin /usr/lib/postgresql -type f ! -name '*.sh' 2>/dev/null | LC_ALL=C sort | while read -r file; do" +
     ' ldd "$file" 2>/dev/null | sed -n "s|^\\t\\(.*\\) => not found.*|$file needs \\1|p"; done';
-  const output = await run("chroot", [root, "/bin/sh", "-c", script]).catch(
-    (error: unknown) => {
-      throw error instanceof CommandError
-        ? new Error(
-            `Unable to check the libraries of the image layer ${name}: ${causeOf(error)}`,
-            { cause: error },
-          )
-        : error;
-    },
-  );
+  const output = await run("chroot", [root, "/bin/sh", "-c", script]).catch((error: unknown) => {
+    throw error instanceof CommandError
+      ? new Error(`Unable to check the libraries of the image layer ${name}: ${causeOf(error)}`, { cause: error })
+      : error;
+  });
   if (output.trim() === "") return;
   throw new Error(
     `Unable to build the image layer ${name}: libraries are missing.\n${output.trim()}\n` +
