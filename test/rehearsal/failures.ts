@@ -20,13 +20,30 @@ function expectFailure({ ended, evidence, forbidden }: DrillResult, reason: RegE
   expect(forbidden).toEqual([]);
 }
 
+/** Whether a drill of a failed test may still stand, which the next one would refuse. */
+let standing = false;
+
+async function startDrill(cwd?: string): Promise<DrillResult> {
+  standing = true;
+  return drill(cwd);
+}
+
 async function expectNothingLeft(): Promise<void> {
   expect(await destroyDrill()).toEqual([]);
+  standing = false;
   expect(await remainsOfDrill()).toEqual([]);
 }
 
 export function failureTests(): void {
   let stoppedArchive: string;
+
+  afterEach(async () => {
+    if (standing) await destroyDrill();
+    standing = false;
+  }, 5 * MINUTE);
+
+  // A drill that stands refuses the next one, so a failed test would fail those after it too.
+  afterEach(destroyDrill);
 
   test(
     "a container that was stopped at the time of the backup is named",
@@ -37,9 +54,7 @@ export function failureTests(): void {
       } finally {
         await inGuest(200, "docker start miniflux");
       }
-      const cwd = await projectWith({ timeouts: { checkSeconds: 60 } });
-      const result = await drill(cwd);
-      await rm(cwd, { recursive: true });
+      const result = await startDrill();
       expectFailure(result, /miniflux/);
       const failed = result.evidence.checks.filter(({ status }) => status === "failed");
       expect(
@@ -64,7 +79,7 @@ export function failureTests(): void {
       copyFileSync(source, truncated);
       truncateSync(truncated, Math.floor(statSync(source).size / 2));
       try {
-        const result = await drill();
+        const result = await startDrill();
         expectFailure(result, /restore/i);
         expect(result.evidence.checks.every(({ status }) => status === "skipped")).toBe(true);
         await expectNothingLeft();
@@ -82,7 +97,7 @@ export function failureTests(): void {
       const archive = writeGeneratedArchive(dumpDir(), guest, new Date());
       const cwd = await projectWith({ timeouts: { agentSeconds: 30 } });
       try {
-        const result = await drill(cwd);
+        const result = await startDrill(cwd);
         expectFailure(result, /agent/i);
         const agent = result.evidence.phases.find(({ phase }) => phase === "agent");
         expect(agent?.status).toBe("failed");
