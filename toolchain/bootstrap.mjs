@@ -52,8 +52,9 @@ function bootstrap(args) {
 
 /** Runs the installation under a lock of the kernel's; without `flock` (not Linux) without one. */
 function lockedInstall() {
-  const cache =
-    process.env.HOMELAB_CACHE_DIR || path.join(process.env.XDG_CACHE_HOME || path.join(homedir(), ".cache"), "homelab");
+  const { HOMELAB_CACHE_DIR, XDG_CACHE_HOME } = process.env;
+  const base = XDG_CACHE_HOME && path.isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : path.join(homedir(), ".cache");
+  const cache = HOMELAB_CACHE_DIR || path.join(base, "homelab");
   mkdirSync(cache, { recursive: true });
   const lock = path.join(cache, `npm-${hash(root).slice(0, 12)}.lock`);
   const command = [process.execPath, self, "--install-packages"];

@@ -12,7 +12,9 @@ import { type Log } from "./process";
  */
 export function cacheDir(env: NodeJS.ProcessEnv = process.env): string {
   if (env["HOMELAB_CACHE_DIR"]) return path.resolve(env["HOMELAB_CACHE_DIR"]);
-  return path.join(env["XDG_CACHE_HOME"] ?? path.join(homedir(), ".cache"), "homelab");
+  const xdg = env["XDG_CACHE_HOME"];
+  // The XDG specification: unset, empty and relative are all the same.
+  return path.join(xdg && path.isAbsolute(xdg) ? xdg : path.join(homedir(), ".cache"), "homelab");
 }
 
 /** What a cache key is made of: text, or a file or directory whose names and contents count. */

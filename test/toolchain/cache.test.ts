@@ -16,6 +16,8 @@ const silent = (): void => undefined;
 it("lies where the environment says", () => {
   expect(cacheDir({ HOMELAB_CACHE_DIR: "/a", XDG_CACHE_HOME: "/b" })).toBe("/a");
   expect(cacheDir({ XDG_CACHE_HOME: "/b" })).toBe("/b/homelab");
+  expect(cacheDir({ XDG_CACHE_HOME: "" })).toBe(cacheDir({}));
+  expect(cacheDir({ XDG_CACHE_HOME: "relative" })).toBe(cacheDir({}));
 });
 
 it("has a key that changes with names and contents", async () => {
