@@ -71,7 +71,7 @@ describe("readiness", () => {
   test("another machine at the address is never given a chance", async () => {
     pve.guest = () => ({ exitCode: 0, stdout: newKeyPair().public });
     await expect(create(PROD_TOKENS.readiness, inputs({ timeoutSeconds: 1 }))).rejects.toThrow(
-      /waited for SSH; last seen: Unable to connect to admin@127\.0\.0\.1 by SSH: it has the unexpected host key ssh-ed25519/,
+      /waited for SSH; last seen: Unable to connect to admin@127\.0\.0\.1 by SSH: it has the unexpected host key ecdsa-sha2-nistp256/,
     );
     expect(server.commands).toEqual([]);
   });

@@ -17,9 +17,9 @@ export interface FakeSshServer extends AsyncDisposable {
   readonly commands: string[];
 }
 
-/** A new ed25519 key pair in OpenSSH's form. */
+/** A new key pair in OpenSSH's form. Not ed25519: of those that ssh2 makes, one in 300 is malformed. */
 export function newKeyPair(): { private: string; public: string } {
-  return utils.generateKeyPairSync("ed25519");
+  return utils.generateKeyPairSync("ecdsa", { bits: 256 });
 }
 
 export async function startSshServer(answer: (command: string, input: string) => ShellAnswer): Promise<FakeSshServer> {
