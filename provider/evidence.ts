@@ -40,6 +40,7 @@ export function judge(events: readonly JournalEvent[], expected: Expectations): 
       reasons.push(`phase ${phase} never ended`);
   }
   const checks = eventsOf(events, "check");
+  if (checks.length === 0) reasons.push("nothing was checked");
   for (const check of checks) {
     if (check.status === "failed") reasons.push(`${check.service}: ${check.name} failed: ${check.detail}`);
     if (check.status === "skipped" && check.mandatory)

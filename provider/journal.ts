@@ -1,5 +1,5 @@
 /** The run journal on disk: appended line by line, each synced before the step goes on. */
-import { mkdir, open, readdir, readFile } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { type Evidence, type JournalEvent, journalEventSchema } from "./contract/evidence";
 import { evidenceFromJournal } from "./evidence";
@@ -33,6 +33,7 @@ export async function appendEvent(
 ): Promise<JournalEvent> {
   const complete = journalEventSchema.parse({ ...event, at: at.toISOString(), runId });
   await mkdir(runDir, { recursive: true });
+  await cutTornLineOnce(runDir);
   const file = await open(journalFile(runDir), "a", 0o644);
   try {
     await file.writeFile(`${JSON.stringify(complete)}\n`);
@@ -92,6 +93,22 @@ export async function closeAsAborted(ref: JournalRef, reason: string): Promise<b
   await appendEvent(ref, { type: "run-ended", verdict: "aborted", reasons: [reason] });
   await writeEvidence(ref.runDir);
   return true;
+}
+
+/** Journals that this process has looked at: from then on only whole lines are added. */
+const looked = new Map<string, Promise<void>>();
+
+/** Removes a last line that a crash cut off, so that the next event begins a line of its own. */
+async function cutTornLineOnce(runDir: string): Promise<void> {
+  const known = looked.get(runDir) ?? cutTornLine(journalFile(runDir));
+  looked.set(runDir, known);
+  await known;
+}
+
+async function cutTornLine(path: string): Promise<void> {
+  const text = await readFileIfThere(path);
+  if (text === undefined || text === "" || text.endsWith("\n")) return;
+  await truncate(path, Buffer.byteLength(text.slice(0, text.lastIndexOf("\n") + 1)));
 }
 
 /** A run as its journal tells it. */

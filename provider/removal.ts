@@ -16,7 +16,8 @@ const LOST_ANSWER_SECONDS = 300;
 
 /** What was done. */
 export interface Removal {
-  readonly removed: boolean;
+  /** Nothing is left at the run's VMID; false: what is there is not the run's and was left alone. */
+  readonly gone: boolean;
   /** For people and the journal. */
   readonly detail: string;
 }
@@ -38,12 +39,12 @@ export async function removeRunVm(
   const node = (await findGuest(client, run.vmId))?.node ?? run.node;
   const what = `VM ${run.vmId} on ${node}`;
   const config = await configIfThere(context, node, run.vmId);
-  if (config === undefined) return { removed: false, detail: `no VM ${run.vmId} is left` };
+  if (config === undefined) return { gone: true, detail: `no VM ${run.vmId} is left` };
   const ownership = ownershipOf(config, run);
   switch (ownership) {
     case "foreign":
       return {
-        removed: false,
+        gone: false,
         detail: `${what} (${config["name"] ?? "without a name"}) is not of this run and was left alone`,
       };
     case "altered":
@@ -54,7 +55,7 @@ export async function removeRunVm(
       );
     case "husk":
       if (restores.length === 0) {
-        return { removed: false, detail: `${what} is empty, but no restore of this run made it; it was left alone` };
+        return { gone: false, detail: `${what} is empty, but no restore of this run made it; it was left alone` };
       }
       break;
     case "own":
@@ -62,7 +63,7 @@ export async function removeRunVm(
   }
   await destroy(context, node, run.vmId);
   return {
-    removed: true,
+    gone: true,
     detail: `${what} was removed with its disks${ownership === "husk" ? " (rest of a failed restore)" : ""}`,
   };
 }
@@ -71,7 +72,7 @@ export async function removeRunVm(
 function ownRestores(events: readonly JournalEvent[], tasks: readonly TaskListItem[]): TaskListItem[] {
   const accepted = new Set(events.flatMap((event) => (event.type === "restore-accepted" ? [event.upid] : [])));
   const requested = events.find((event) => event.type === "restore-requested");
-  if (requested === undefined) return [];
+  if (requested === undefined || events.some(({ type }) => type === "restore-refused")) return [];
   const from = Date.parse(requested.at) / 1000;
   return tasks.filter((task) => {
     if (task.type !== "qmrestore") return false;

@@ -11,7 +11,7 @@ import { ownershipOf } from "./ownership";
 type Config = Readonly<Record<string, string>>;
 
 /** Keys that tie a VM to hardware or code of the node: the source VM and its clone can't both have them. */
-const TIED = /^(?:hostpci\d+|usb\d+|serial\d+|parallel\d+|virtiofs\d+|args|hookscript)$/;
+const TIED = /^(?:hostpci\d+|usb\d+|serial\d+|parallel\d+|virtiofs\d+|ivshmem|args|hookscript)$/;
 
 /**
  * What in an archive's configuration keeps it from being restored beside production. Keys can only be replaced in a restore,
@@ -56,15 +56,14 @@ export function restoreParameters(inputs: RestoredVmInputs, archiveConfig: Confi
   };
 }
 
-/** Same model, other bridge, no MAC: `unique` draws one. VLAN tag, firewall and rate of production are left behind. */
+/** Same model, other bridge, no MAC: `unique` draws one. VLAN tag, firewall, rate and MTU of production are left behind. */
 function isolatedNetwork(value: string, bridge: string): string {
   const { model, options } = parseNetworkCard(value);
-  const { queues, mtu } = options;
+  const { queues } = options;
   return printPropertyString({
     model,
     bridge,
     ...(queues === undefined ? {} : { queues }),
-    ...(mtu === undefined ? {} : { mtu }),
   });
 }
 

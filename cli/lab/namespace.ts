@@ -1,6 +1,6 @@
 /** The lab's network namespace: no device but its own bridges, no route out, names from a hosts file of its own. */
 import { existsSync } from "node:fs";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runCommand, runOrThrow } from "../command";
 import { CliError, causeOf } from "../errors";
@@ -27,6 +27,8 @@ export async function createNamespace(paths: LabPaths): Promise<void> {
 export async function deleteNamespace(paths: LabPaths): Promise<void> {
   if (namespaceExists(paths)) await runOrThrow("ip", ["netns", "delete", paths.namespace]);
   await rm(paths.netnsDir, { recursive: true, force: true });
+  // iproute2 makes a mount of this folder for the first namespace; after the last one nothing of it shall be left.
+  if ((await readdir("/run/netns").catch(() => ["unknown"])).length === 0) await runCommand("umount", ["/run/netns"]);
   // /etc/netns itself goes only when it is empty and was made for us.
   await runCommand("rmdir", ["--ignore-fail-on-non-empty", "/etc/netns"]);
 }

@@ -14,7 +14,7 @@ export interface ContainerCheck {
 /** From the moment a container is up to the last look at its restart count. Restarts before it belong to the boot. */
 export interface CheckWindow {
   /** Ends not before this. */
-  readonly othersDone: Promise<unknown>;
+  readonly othersDone: () => Promise<unknown>;
   readonly atLeastMs: number;
 }
 
@@ -37,7 +37,7 @@ export async function checkContainer(
     return passed(describe(state));
   });
   if (up.status !== "passed" || first === undefined) return up;
-  await othersDone;
+  await othersDone();
   await delay(Math.max(0, atLeastMs - (performance.now() - first.at)), undefined, { signal: guest.signal });
   return compare(check, first.state, await watch.look(check.container), up);
 }

@@ -15,7 +15,8 @@ export function curlCommand(check: HttpCheck): string[] {
   return [
     "curl",
     ...["--silent", "--show-error", "--noproxy", "*", "--max-time", String(REQUEST_SECONDS)],
-    ...["--cacert", "/dev/stdin", "--resolve", `${hostName}:443:127.0.0.1`],
+    // Without a CA path: the guest's own store came out of the backup and proves nothing.
+    ...["--cacert", "/dev/stdin", "--capath", "/dev/null", "--resolve", `${hostName}:443:127.0.0.1`],
     ...output,
     ...["--write-out", "\n%{http_code}", `https://${hostName}${path}`],
   ];

@@ -52,6 +52,8 @@ export const journalEventSchema = z.discriminatedUnion("type", [
   z.strictObject({ ...base, type: z.literal("restore-requested"), vmId: vmIdSchema, archive: z.string() }),
   /** Proxmox accepted the restore: from now on something of this run may be at the VMID. */
   z.strictObject({ ...base, type: z.literal("restore-accepted"), upid: z.string() }),
+  /** Proxmox refused the restore by a clear answer: nothing at the VMID can be of this run. */
+  z.strictObject({ ...base, type: z.literal("restore-refused"), reason: z.string() }),
   /** End of a phase. It lasted from the end of the phase before (or the start of the run) to `at`. */
   z.strictObject({
     ...base,

@@ -48,11 +48,11 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
 
   async delete(context, { run }) {
     const events = await readJournalIfThere(run.runDir);
-    const { detail } = await removeRunVm(context, run, events);
+    const { gone, detail } = await removeRunVm(context, run, events);
     context.report("info", `Run ${run.runId}: ${detail}.`);
     if (events.length === 0) return;
     await closeAsAborted(run, "it was destroyed before it had a verdict");
-    await appendEvent(run, { type: "removed", detail });
+    await appendEvent(run, gone ? { type: "removed", detail } : { type: "finding", text: `destroy: ${detail}` });
   },
 };
 

@@ -33,8 +33,9 @@ export const recoveryPoint: ResourceDefinition<RecoveryPointInputs, RecoveryPoin
           ? await tryUntilDone(guest, async () => {
               const result = await queryValue(guest, watch, inputs, canaryQuery(inputs));
               if ("attempt" in result) return result.attempt;
-              point = result.value;
-              const judgement = judgePoint(inputs, point);
+              const judgement = judgePoint(inputs, result.value);
+              // What is no time can stand in the detail, not where a time is expected.
+              point = Number.isNaN(Date.parse(result.value)) ? "" : result.value;
               return judgement.status === "passed" ? passed(judgement.detail) : failed(judgement.detail);
             })
           : { status: "skipped", detail: "the restored VM did not boot" };

@@ -1,5 +1,5 @@
 /** `homelab:drill:RestoredVm`: a VM from an archive, under the run's identity, isolated and not started. */
-import { PveNotFound } from "../../pve/errors";
+import { PveConnectionError, PveNotFound } from "../../pve/errors";
 import { nodeInterfaces } from "../../pve/nodes/network";
 import { restoreVm, vmConfig } from "../../pve/nodes/qemu";
 import { waitForTask } from "../../pve/nodes/tasks";
@@ -71,9 +71,9 @@ export const restoredVm: ResourceDefinition<RestoredVmInputs, RestoredVmOutputs>
   async delete(context, { run, created }) {
     if (!created) return; // the lease, deleted last, looks at the VMID in any case
     const events = await readJournalIfThere(run.runDir);
-    const { removed, detail } = await removeRunVm(context, run, events);
+    const { gone, detail } = await removeRunVm(context, run, events);
     context.report("info", `${detail}.`);
-    if (removed && events.length > 0) await appendEvent(run, { type: "removed", detail });
+    if (gone && events.length > 0) await appendEvent(run, { type: "removed", detail });
   },
 };
 
@@ -127,7 +127,15 @@ async function restore(
   }
   await appendEvent(run, { type: "restore-requested", vmId, archive: restorePoint.archive });
   const begun = performance.now();
-  progress.upid = await restoreVm(client, node, restoreParameters(inputs, archiveConfig));
+  try {
+    progress.upid = await restoreVm(client, node, restoreParameters(inputs, archiveConfig));
+  } catch (error) {
+    // Only an answer that was lost leaves it open whether Proxmox began.
+    if (!(error instanceof PveConnectionError)) {
+      await appendEvent(run, { type: "restore-refused", reason: messageOf(error) });
+    }
+    throw error;
+  }
   progress.created = true;
   await appendEvent(run, { type: "restore-accepted", upid: progress.upid });
   try {

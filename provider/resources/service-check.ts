@@ -4,6 +4,7 @@ import { type ContainerWatch, watchOf } from "../checks/containers";
 import { type Guest, guestOf } from "../checks/guest";
 import { checkHttp } from "../checks/http-check";
 import type { Outcome } from "../checks/outcome";
+import { joinWindow } from "../checks/run-window";
 import { checkSql } from "../checks/sql";
 import {
   serviceCheckInputsSchema,
@@ -52,7 +53,7 @@ async function runChecks(context: ProviderContext, inputs: ServiceCheckInputs): 
   const others = checks.map(async (check) =>
     check.kind === "container" ? undefined : recorded(context, inputs, check, () => checkInGuest(guest, watch, check)),
   );
-  const window = { othersDone: Promise.allSettled(others), atLeastMs: context.containerWindowMs };
+  const window = { othersDone: joinWindow(run.runId, others), atLeastMs: context.containerWindowMs };
   const containers = checks.map(async (check) =>
     check.kind === "container"
       ? recorded(context, inputs, check, () => checkContainer(guest, watch, check, window))

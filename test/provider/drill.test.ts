@@ -303,7 +303,8 @@ test("destroy leaves another's VM alone, and refuses one whose proof was changed
   await provider.delete?.("id", urn(DRILL_TOKENS.lease), outs);
   expect(pve.vms.has(9200)).toBe(true);
   expect((await readJournal(run.runDir)).at(-1)).toMatchObject({
-    detail: expect.stringContaining("was left alone") as string,
+    type: "finding",
+    text: expect.stringContaining("was left alone") as string,
   });
 
   pve.vms.set(9200, { config: { name: "renamed", description: runMarker(run.runId) }, status: "stopped" });

@@ -116,6 +116,7 @@ test("what was expected and does not stand in the journal fails the run", () => 
     "phase verify never ended",
     "phase start never ended",
     "phase agent never ended",
+    "nothing was checked",
   ]);
 });
 

@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -44,6 +44,17 @@ test("a line that a crash cut off is ignored; a broken line before others is an 
   expect(await readJournal(ref("a").runDir)).toHaveLength(1);
   await appendFile(journalFile(ref("a").runDir), "\n");
   await expect(readJournal(ref("a").runDir)).rejects.toThrow("Unable to read line 2 of the journal");
+});
+
+test("a dead run whose last line was cut off is closed, and its journal can be read", async () => {
+  await start("whole", 2 ** 22 - 1);
+  // Another process wrote it: this one has not looked at it yet.
+  const written = (await readFile(journalFile(ref("whole").runDir), "utf8")).replaceAll('"whole"', '"torn"');
+  await rm(ref("whole").runDir, { recursive: true });
+  await mkdir(ref("torn").runDir);
+  await writeFile(journalFile(ref("torn").runDir), `${written}{"type":"find`);
+  expect(await closeDeadRuns(evidenceDir)).toEqual(["torn"]);
+  expect((await readJournal(ref("torn").runDir)).map(({ type }) => type)).toEqual(["run-started", "run-ended"]);
 });
 
 test("dead runs are closed once, living and ended ones are left alone", async () => {
