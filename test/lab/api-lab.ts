@@ -120,7 +120,7 @@ export class ApiLab implements AsyncDisposable {
     return { status: response.status, reason: response.statusText, headers, text, body: parsed };
   }
 
-  /** A call as the providers make it. A success is compared with the official schema where that is there. */
+  /** A call as the providers make it. A success is compared with the official schema. */
   async call(method: Method, path: string, form: Form = {}): Promise<Answer> {
     const pairs = Object.entries(form).flatMap(([name, value]): [string, string][] =>
       (typeof value === "object" ? value : [value]).map((item) => [name, String(item)]),
@@ -169,7 +169,7 @@ export class ApiLab implements AsyncDisposable {
 
   private schemaProblems(method: Method, path: string, data: unknown): string[] {
     const { handler } = new Router(handlers).find(method, decodeURIComponent(path.split("?")[0] ?? ""));
-    const returns = pveSchema?.[`${method} ${handler.path}`]?.returns;
+    const returns = pveSchema[`${method} ${handler.path}`]?.returns;
     return returns === undefined ? [] : answerProblems(returns, data);
   }
 }

@@ -1,32 +1,122 @@
 /**
- * The official API schema (pve-docs `apidata.js` as JSON, keyed by `"METHOD /path"`), which lies beside the repository or where
- * `HOMELAB_PVE_SCHEMA` says. It is Proxmox's file and therefore no part of the repository.
+ * What Proxmox' official API schema (pve-docs `apidata.js`) says about the calls that the lab emulates: `pve-calls.yaml`
+ * beside this file. The schema itself is Proxmox's file and no part of the repository; where it lies beside the repository,
+ * or where `HOMELAB_PVE_SCHEMA` says, the extract is compared with it, and `UPDATE_GOLDENS=1` writes the extract anew.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { parse, stringify } from "yaml";
+import { z } from "zod";
 
+/** A value as the schema describes it. */
 export interface SchemaNode {
   readonly type?: string;
-  readonly optional?: number | string;
+  readonly optional?: boolean;
   readonly enum?: readonly (string | number)[];
   readonly properties?: Readonly<Record<string, SchemaNode>>;
   readonly items?: SchemaNode;
 }
 
+/** One call. */
 export interface SchemaMethod {
-  readonly parameters: { readonly properties?: Readonly<Record<string, SchemaNode>> };
-  readonly returns?: SchemaNode;
+  /** Type by parameter name; an optional one ends with `?`. */
+  readonly takes: Readonly<Record<string, string>>;
+  readonly returns: SchemaNode;
 }
 
+/** Calls by `<METHOD> <path>`. */
 export type PveSchema = Readonly<Record<string, SchemaMethod>>;
 
+/** A node as the extract has it: a plain value is its type alone, with `?` when optional. */
+type ShortNode =
+  | string
+  | {
+      readonly type?: string;
+      readonly optional?: boolean;
+      readonly enum?: readonly (string | number)[];
+      readonly properties?: Readonly<Record<string, ShortNode>>;
+      readonly items?: ShortNode;
+    };
+
+const nodeSchema: z.ZodType<SchemaNode> = z.lazy(() =>
+  z.union([
+    z.string().transform((type) => ({ type: type.replace(/\?$/, ""), optional: type.endsWith("?") })),
+    z.strictObject({
+      type: z.string().optional(),
+      optional: z.boolean().optional(),
+      enum: z.array(z.union([z.string(), z.number()])).optional(),
+      properties: z.record(z.string(), nodeSchema).optional(),
+      items: nodeSchema.optional(),
+    }),
+  ]),
+);
+const extractSchema = z.record(
+  z.string(),
+  z.strictObject({ takes: z.record(z.string(), z.string()), returns: nodeSchema }),
+);
+
+/** A node of the official file, with much that is not compared. Perl writes true as 1 or "1". */
+interface OfficialNode {
+  readonly type?: string;
+  readonly optional?: number | string;
+  readonly enum?: readonly (string | number)[];
+  readonly properties?: Readonly<Record<string, OfficialNode>>;
+  readonly items?: OfficialNode;
+}
+
+/** The official file, keyed by `<METHOD> <path>`. */
+export type OfficialSchema = Readonly<
+  Record<string, { readonly parameters: OfficialNode; readonly returns?: OfficialNode }>
+>;
+
+/** The committed extract. */
+export const EXTRACT_FILE = join(__dirname, "pve-calls.yaml");
 export const SCHEMA_FILE =
   process.env["HOMELAB_PVE_SCHEMA"] ?? join(__dirname, "..", "..", "..", "shared", "pve-api.json");
 
-/** Undefined where the file is missing. */
-export const pveSchema: PveSchema | undefined = existsSync(SCHEMA_FILE)
-  ? (JSON.parse(readFileSync(SCHEMA_FILE, "utf8")) as PveSchema)
-  : undefined;
+const extract: unknown = parse(readFileSync(EXTRACT_FILE, "utf8"));
+
+/** What the repository knows of the schema. */
+export const pveSchema: PveSchema = extractSchema.parse(extract);
+
+/** The official file; undefined where it is missing. */
+export function officialSchema(): OfficialSchema | undefined {
+  return existsSync(SCHEMA_FILE) ? (JSON.parse(readFileSync(SCHEMA_FILE, "utf8")) as OfficialSchema) : undefined;
+}
+
+/** Text of the extract for these calls. A call that the official schema lacks is left out. */
+export function printExtract(official: OfficialSchema, calls: readonly string[]): string {
+  const entries = [...calls].sort().flatMap((call) => {
+    const method = official[call];
+    if (method === undefined) return [];
+    const takes = Object.entries(method.parameters.properties ?? {}).map(
+      ([name, { type = "string", optional }]): [string, string] => [name, short(type, optional)],
+    );
+    return [[call, { takes: Object.fromEntries(takes.sort()), returns: reduce(method.returns ?? { type: "null" }) }]];
+  });
+  const head = "# Extract of Proxmox VE's API schema for the calls that the lab emulates. Written by pve-schema.ts.\n";
+  return head + stringify(Object.fromEntries(entries), { lineWidth: 0, aliasDuplicateObjects: false });
+}
+
+function short(type: string, optional: number | string | undefined): string {
+  return `${type}${Number(optional ?? 0) === 1 ? "?" : ""}`;
+}
+
+function reduce({ type, optional, enum: values, properties, items }: OfficialNode): ShortNode {
+  if (type !== undefined && [values, properties, items].every((part) => part === undefined)) {
+    return short(type, optional);
+  }
+  const sorted = Object.entries(properties ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    ...(type === undefined ? {} : { type }),
+    ...(Number(optional ?? 0) === 1 ? { optional: true } : {}),
+    ...(values === undefined ? {} : { enum: values }),
+    ...(properties === undefined
+      ? {}
+      : { properties: Object.fromEntries(sorted.map(([name, node]) => [name, reduce(node)])) }),
+    ...(items === undefined ? {} : { items: reduce(items) }),
+  };
+}
 
 /** What is wrong with an answer, by PVE's own declaration. Undeclared properties are allowed there, as in PVE. */
 export function answerProblems(node: SchemaNode, value: unknown, path = "data"): string[] {
@@ -73,7 +163,7 @@ function objectProblems(node: SchemaNode, value: unknown, path: string): string[
         .filter(([key]) => pattern.test(key))
         .flatMap(([key, item]) => answerProblems(property, item, `${path}.${key}`));
     }
-    if (!entries.has(name)) return Number(property.optional) === 1 ? [] : [`${path}.${name}: is missing`];
+    if (!entries.has(name)) return property.optional === true ? [] : [`${path}.${name}: is missing`];
     return answerProblems(property, entries.get(name), `${path}.${name}`);
   });
 }
