@@ -3,15 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { nodeCommand } from "../../cli/lab/node-command";
-import {
-  destroyDrill,
-  drill,
-  DRILL_VM,
-  type DrillResult,
-  journal,
-  productionFingerprint,
-  remainsOfDrill,
-} from "../support/drill-run";
+import { destroyDrill, drill, DRILL_VM, type DrillResult, journal, remainsOfDrill } from "../support/drill-run";
 import { backupNow, client, inGuest, lab, pulumi, pulumiAnyway, run } from "../support/rehearsal-lab";
 
 const MINUTE = 60_000;
@@ -20,7 +12,6 @@ const COUNT = `docker exec postgres psql -XtA -U homelab -d miniflux -c "select 
 
 export function drillTests(): void {
   let archive: string;
-  let before: unknown;
   let passed: DrillResult | undefined;
   const standing = (): DrillResult => {
     if (passed === undefined) throw new Error("No drill stands, because the test of the drill itself failed.");
@@ -33,7 +24,7 @@ export function drillTests(): void {
       const secrets = z.record(z.string(), z.string()).parse(JSON.parse(readFileSync(lab().secretsFile, "utf8")));
       const root = join(lab().project, "trust", "example.net-proxy-root.pem");
       const command = nodeCommand("cli/rehearsal/inside.ts", ["write-row", "https://rss.example.net", root, TITLE]);
-      const ended = await run(["env", `MINIFLUX_PASSWORD=${secrets["minifluxAdminPassword"] ?? ""}`, ...command]);
+      const ended = await run(command, { env: { MINIFLUX_PASSWORD: secrets["minifluxAdminPassword"] ?? "" } });
       expect(ended).toMatchObject({ code: 0 });
       expect(await inGuest(200, COUNT)).toBe("1");
     },
@@ -63,7 +54,6 @@ export function drillTests(): void {
   test(
     "a drill restores that archive, proves it and passes",
     async () => {
-      before = await productionFingerprint();
       const result = await drill();
       const { ended, evidence } = result;
       if (evidence.verdict !== "passed") throw new Error(`${evidence.reasons.join("\n")}\n${ended.output}`);
@@ -108,14 +98,9 @@ export function drillTests(): void {
     MINUTE,
   );
 
-  test(
-    "the drill made no call but the allowed ones, and production is as it was",
-    async () => {
-      expect(standing().forbidden).toEqual([]);
-      expect(await productionFingerprint()).toEqual(before);
-    },
-    MINUTE,
-  );
+  test("the drill made no call but the allowed ones", () => {
+    expect(standing().forbidden).toEqual([]);
+  });
 
   test(
     "a standing drill never shows its verdict as a new one",
@@ -137,7 +122,6 @@ export function drillTests(): void {
       expect(await remainsOfDrill()).toEqual([]);
       expect(existsSync(join(runDir, "drill.json"))).toBe(true);
       expect(journal(runDir).at(-1)?.type).toBe("removed");
-      expect(await productionFingerprint()).toEqual(before);
     },
     10 * MINUTE,
   );

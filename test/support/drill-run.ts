@@ -21,14 +21,19 @@ export interface DrillResult {
   readonly forbidden: readonly string[];
 }
 
-/** One `pulumi up -s drill`, whatever its verdict. `cwd`: a project folder; default: the lab's own. */
+/**
+ * One `pulumi up -s drill`, whatever its verdict. Fails when production is not as it was before. `cwd`: a project folder;
+ * default: the lab's own.
+ */
 export async function drill(cwd?: string): Promise<DrillResult> {
+  const production = await productionFingerprint();
   const runsBefore = await listRuns(evidenceDir());
   const requestsBefore = requests().length;
   const start = Date.now();
   const ended = await pulumiAnyway(["up", "-s", "drill", "--yes"], cwd);
   const seconds = (Date.now() - start) / 1000;
   const forbidden = forbiddenCalls(requests().slice(requestsBefore), DRILL_VM);
+  expect(await productionFingerprint()).toEqual(production);
   try {
     const { evidence } = await readNewEvidence(evidenceDir(), runsBefore);
     return { ended, evidence, runDir: join(evidenceDir(), evidence.runId), seconds, forbidden };
@@ -37,10 +42,12 @@ export async function drill(cwd?: string): Promise<DrillResult> {
   }
 }
 
-/** `pulumi destroy -s drill`; returns the calls that it may not make. */
+/** `pulumi destroy -s drill`; returns the calls that it may not make. Fails when production is not as it was before. */
 export async function destroyDrill(): Promise<string[]> {
+  const production = await productionFingerprint();
   const before = requests().length;
   await pulumi(["destroy", "-s", "drill", "--yes"]);
+  expect(await productionFingerprint()).toEqual(production);
   return forbiddenCalls(requests().slice(before), DRILL_VM);
 }
 
@@ -61,7 +68,7 @@ export async function remainsOfDrill(): Promise<string[]> {
 }
 
 /** What a drill must leave alone in production: configuration digest, boot id, backup jobs. */
-export async function productionFingerprint(): Promise<unknown> {
+async function productionFingerprint(): Promise<unknown> {
   const config = await client.get(`/nodes/pve/qemu/${PROD_VM}/config`, z.looseObject({ digest: z.string() }));
   const bootId = await client.get(
     `/nodes/pve/qemu/${PROD_VM}/agent/file-read`,

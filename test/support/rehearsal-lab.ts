@@ -32,11 +32,19 @@ export interface Ended {
   readonly stdout: string;
 }
 
-/** Runs a program in a project folder of the lab, whatever its exit code. */
-export function run(command: readonly string[], cwd: string = lab().project): Promise<Ended> {
+export interface RunArgs {
+  /** Default: the lab's project folder. */
+  readonly cwd?: string;
+  /** Added to the environment; the place for secrets, which every process could see on a command line. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Runs a program in the lab, whatever its exit code. */
+export function run(command: readonly string[], { cwd = lab().project, env = {} }: RunArgs = {}): Promise<Ended> {
   const [program = "", ...args] = command;
+  const options = { cwd, env: { ...process.env, ...env }, maxBuffer: 64 * 2 ** 20 };
   return new Promise((done, reject) => {
-    execFile(program, args, { cwd, maxBuffer: 64 * 2 ** 20 }, (error, stdout, stderr) => {
+    execFile(program, args, options, (error, stdout, stderr) => {
       if (error !== null && typeof error.code !== "number")
         reject(new Error(`Unable to run ${program}: ${error.message}`));
       else done({ code: typeof error?.code === "number" ? error.code : 0, output: `${stdout}\n${stderr}`, stdout });
@@ -53,7 +61,7 @@ export async function pulumi(args: readonly string[], cwd?: string): Promise<End
 
 /** Runs `pulumi`, whatever its exit code. */
 export function pulumiAnyway(args: readonly string[], cwd?: string): Promise<Ended> {
-  return run(["pulumi", ...args, "--non-interactive", "--color=never"], cwd);
+  return run(["pulumi", ...args, "--non-interactive", "--color=never"], { cwd });
 }
 
 /** Runs `homelab backup now` and returns the archive's volume id. */
