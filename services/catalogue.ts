@@ -3,7 +3,7 @@ import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { checkReferences, type CatalogueFile } from "./checks/references";
-import { describeIssue } from "./checks/problem-text";
+import { printProblem, problemsOf } from "./checks/problem-text";
 import { serviceSpecSchema } from "./checks/schema";
 import type { ServiceSpec } from "./spec";
 
@@ -45,7 +45,10 @@ export function parseCatalogue(files: readonly { file: string; content: unknown 
     }
     const parsed = serviceSpecSchema.safeParse(content);
     if (parsed.success) services.push({ file, spec: parsed.data });
-    else problems.push(...parsed.error.issues.map((issue) => `${file}: ${describeIssue(issue, content)}`));
+    else {
+      const found = parsed.error.issues.flatMap((issue) => problemsOf(issue, content));
+      problems.push(...found.map((problem) => `${file}: ${printProblem(problem)}`));
+    }
   }
   // A file that is wrong in itself would only cause follow-up problems ("unknown service").
   if (problems.length === 0) problems.push(...checkReferences(services));

@@ -1,12 +1,13 @@
 /** What the keys of `Pulumi.yaml` and `Pulumi.<stack>.yaml` may contain. */
-import { BlockList, isIPv4 } from "node:net";
 import { z } from "zod";
 import { matching, nonEmpty } from "../services/checks/text-schema";
 
-const seconds = z.int("whole seconds").positive("a number of seconds above 0");
-const minutes = z.int("whole minutes").positive("a number of minutes above 0");
-const vmId = z.int("a whole number").min(100, "a VMID from 100 to 999999999").max(999_999_999);
+const seconds = z.int("a number of seconds above 0").positive("a number of seconds above 0");
+const minutes = z.int("a number of minutes above 0").positive("a number of minutes above 0");
+const VMID = "a VMID from 100 to 999999999";
+const vmId = z.int(VMID).min(100, VMID).max(999_999_999, VMID);
 const pveId = matching(/^[a-zA-Z][a-zA-Z0-9_.-]*[a-zA-Z0-9]$/, "a Proxmox id such as local-lvm");
+const VLAN = "a VLAN tag from 1 to 4094";
 const bridge = matching(/^[a-zA-Z][a-zA-Z0-9_]{1,9}$/, "a bridge or VNet name such as vmbr0");
 const dnsLabel = matching(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "a lower-case DNS label such as docker");
 const domain = matching(
@@ -15,54 +16,44 @@ const domain = matching(
 );
 const cidr = z.cidrv4("an IPv4 address with prefix, such as 192.168.20.200/24");
 const filePath = nonEmpty("a path");
+const cores = whole("cores", 1, 512);
+const memoryMiB = whole("MiB", 512, 16 * 1024 ** 2);
 
-/** The Docker VM: the same machine in every stack. */
-export const dockerVmSchema = z
-  .strictObject({
-    vmId,
-    /** Proxmox name and host name of the guest. */
-    name: dnsLabel,
-    bridge,
-    /** VLAN tag of the card; absent: untagged. */
-    vlanId: z.int().min(1).max(4094).optional(),
-    /** Static address of the guest with prefix. */
-    address: cidr,
-    gateway: z.ipv4("an IPv4 address such as 192.168.20.1"),
-    nameservers: z.array(z.ipv4("an IPv4 address such as 9.9.9.9")).min(1, "at least one IPv4 address"),
-    /** Storage of the disk and of the cloud-init drive. */
-    storage: pveId,
-    cores: z.int().min(1).max(512),
-    memoryMiB: z.int().min(512),
-    diskGiB: z.int().min(2),
-    /** User that cloud-init makes; may use sudo and Docker. */
-    user: matching(/^[a-z_][a-z0-9_-]{0,31}$/, "a Linux user name"),
-    /** Public key line; not secret. */
-    sshAuthorizedKey: matching(
-      /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/=]+( .*)?$/,
-      "one line of an OpenSSH public key file, such as ssh-ed25519 AAAA… you@desk",
-    ),
-    /** Path of the private key file; `~` is the operator's home. The key itself is never read into state. */
-    sshPrivateKeyFile: filePath,
-  })
-  .superRefine((vm, context) => {
-    const [address = "", prefix = ""] = vm.address.split("/");
-    const subnet = new BlockList();
-    subnet.addSubnet(address, Number(prefix), "ipv4");
-    if (isIPv4(vm.gateway) && !subnet.check(vm.gateway, "ipv4")) {
-      context.addIssue({
-        code: "custom",
-        path: ["gateway"],
-        message: `"${vm.gateway}" is not in the network of ${vm.address}. Expected: the router's address in that network.`,
-      });
-    }
-    if (vm.gateway === address) {
-      context.addIssue({
-        code: "custom",
-        path: ["gateway"],
-        message: `"${vm.gateway}" is the VM's own address. Expected: the router's address.`,
-      });
-    }
-  });
+/** A whole number whose accepted form says its limits. */
+function whole(unit: string, least: number, most: number): z.ZodInt {
+  const form = `a whole number of ${unit} from ${least} to ${most}`;
+  return z.int(form).min(least, form).max(most, form);
+}
+
+/** The Docker VM: the same machine in every stack. What must hold between values stands in `config-relations.ts`. */
+export const dockerVmSchema = z.strictObject({
+  vmId,
+  /** Proxmox name and host name of the guest. */
+  name: dnsLabel,
+  bridge,
+  /** VLAN tag of the card; absent: untagged. */
+  vlanId: z.int(VLAN).min(1, VLAN).max(4094, VLAN).optional(),
+  /** Static address of the guest with prefix. */
+  address: cidr,
+  gateway: z.ipv4("an IPv4 address such as 192.168.20.1"),
+  nameservers: z
+    .array(z.ipv4("an IPv4 address such as 9.9.9.9"), "a list of IPv4 addresses")
+    .min(1, "at least one IPv4 address"),
+  /** Storage of the disk and of the cloud-init drive. */
+  storage: pveId,
+  cores,
+  memoryMiB,
+  diskGiB: whole("GiB", 2, 128 * 1024),
+  /** User that cloud-init makes; may use sudo and Docker. */
+  user: matching(/^[a-z_][a-z0-9_-]{0,31}$/, "a Linux user name"),
+  /** Public key line; not secret. */
+  sshAuthorizedKey: matching(
+    /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+|sk-ssh-ed25519@openssh\.com) [A-Za-z0-9+/=]+( .*)?$/,
+    "one line of an OpenSSH public key file, such as ssh-ed25519 AAAA… you@desk",
+  ),
+  /** Path of the private key file; `~` is the operator's home. The key itself is never read into state. */
+  sshPrivateKeyFile: filePath,
+});
 
 /** Where this project keeps files. Relative paths start at the project folder; `~` is the operator's home. */
 export const filesSchema = z.strictObject({
@@ -92,7 +83,7 @@ const backupStorageSource = z.discriminatedUnion(
   { error: "directory, nfs or existing" },
 );
 
-const keep = z.int("a whole number").min(0, "0 or more");
+const keep = z.int("a whole number from 0").min(0, "a whole number from 0");
 
 export const backupSchema = z
   .strictObject({
@@ -132,7 +123,7 @@ export const dnsSchema = z.strictObject({
 
 export const readinessSchema = z.strictObject({
   /** Debian packages that the Docker VM needs; missing ones are installed. */
-  packages: z.array(matching(/^[a-z0-9][a-z0-9+.-]+$/, "a Debian package name")),
+  packages: z.array(matching(/^[a-z0-9][a-z0-9+.-]+$/, "a Debian package name"), "a list of Debian package names"),
   /** From the VM's start until SSH, cloud-init and the Docker engine answer. */
   timeoutSeconds: seconds,
   /** Until a new container is healthy. */
@@ -147,11 +138,11 @@ export const drillSchema = z.strictObject({
   /** Storage of the restored disks. */
   storage: pveId,
   /** Absent: as in the archive. */
-  memoryMiB: z.int().min(512).optional(),
+  memoryMiB: memoryMiB.optional(),
   /** Absent: as in the archive. */
-  cores: z.int().min(1).max(512).optional(),
+  cores: cores.optional(),
   /** Absent: the storage's own limit. */
-  bandwidthLimitKiBps: z.int().positive().optional(),
+  bandwidthLimitKiBps: whole("KiB/s", 1, 2 ** 40).optional(),
   /** Volume id of the archive; absent: the newest. */
   archive: matching(
     /^[^:\s]+:backup\/vzdump-qemu-\S+$/,
@@ -173,7 +164,7 @@ export const timeoutsSchema = z.strictObject({
   /** Each check is tried until it passes or this time is over. */
   checkSeconds: seconds,
   /** How far a canary stamp may lie after the archive's time and still count. */
-  canarySkewSeconds: z.int("whole seconds").nonnegative(),
+  canarySkewSeconds: z.int("a number of seconds from 0").nonnegative("a number of seconds from 0"),
 });
 
 /** Keys of every stack. */

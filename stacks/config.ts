@@ -4,9 +4,12 @@ import os from "node:os";
 import path from "node:path";
 import { z } from "zod";
 import { secretKeys } from "../services/catalogue";
-import { describeIssue } from "../services/checks/problem-text";
+import { problemsOf, type Problem } from "../services/checks/problem-text";
 import type { ServiceSpec } from "../services/spec";
+import { byPlace, ConfigError, type ConfigProblem } from "./config-problems";
+import { relationProblems } from "./config-relations";
 import { drillShape, prodShape, sharedShape } from "./config-schema";
+import { environmentProblems } from "./environment";
 
 /** What the configuration is judged against. */
 export interface ConfigContext {
@@ -17,41 +20,15 @@ export interface ConfigContext {
   /** Names without namespace of the keys that are stored encrypted. */
   readonly secretKeys: ReadonlySet<string>;
   readonly catalogue: readonly ServiceSpec[];
+  /** The environment that the providers run in; absent: it is not judged. */
+  readonly environment?: NodeJS.ProcessEnv;
 }
 
 const prodSchema = z.strictObject({ kind: z.literal("prod"), ...sharedShape, ...prodShape });
-const drillConfigSchema = z
-  .strictObject({ kind: z.literal("drill"), ...sharedShape, ...drillShape })
-  .superRefine(({ drill, dockerVm, backupStorage }, context) => {
-    const refuse = (key: string, message: string): void =>
-      context.addIssue({ code: "custom", path: ["drill", key], message });
-    if (drill.vmId === dockerVm.vmId) {
-      refuse(
-        "vmId",
-        `${drill.vmId} is production's VM (dockerVm.vmId). Expected: a VMID of the drill's own, such as 9200.`,
-      );
-    }
-    if (drill.isolatedBridge === dockerVm.bridge) {
-      refuse(
-        "isolatedBridge",
-        `"${drill.isolatedBridge}" is production's bridge (dockerVm.bridge). Expected: a bridge without port and address, such as vmbr99.`,
-      );
-    }
-    if (drill.archive?.includes(":backup/") && !drill.archive.startsWith(`${backupStorage}:`)) {
-      refuse(
-        "archive",
-        `"${drill.archive}" is not on the storage of the archives. Expected: one of ${backupStorage}:backup/.`,
-      );
-    }
-    if (drill.name === dockerVm.name) {
-      refuse(
-        "name",
-        `"${drill.name}" is production's name (dockerVm.name). Expected: another name, such as ${dockerVm.name}-drill.`,
-      );
-    }
-  });
-
+const drillConfigSchema = z.strictObject({ kind: z.literal("drill"), ...sharedShape, ...drillShape });
 const schema = z.discriminatedUnion("kind", [prodSchema, drillConfigSchema], { error: "prod or drill" });
+/** What can be judged of a stack whose kind is not known. */
+const sharedSchema = z.looseObject(sharedShape);
 
 export type ProdConfig = z.infer<typeof prodSchema>;
 export type DrillConfig = z.infer<typeof drillConfigSchema>;
@@ -68,8 +45,9 @@ const ENVIRONMENT_ONLY: Readonly<Record<string, string>> = {
 const TEXT_KEYS = new Set(["kind", "node", "zone", "backupStorage"]);
 
 /**
- * Checks the whole configuration of a stack. Pure. `raw` maps `<namespace>:<key>` to text, structured values as JSON.
- * Throws one `RunError` that names every problem with its place, value and accepted form. Secret values are not looked at.
+ * Checks the whole configuration of a stack. Pure but for the files that variables of the environment name. `raw` maps
+ * `<namespace>:<key>` to text, structured values as JSON. Throws one `ConfigError` that names every problem with its place,
+ * value and accepted form. Secret values are not looked at.
  */
 export function parseConfig(raw: Readonly<Record<string, string>>, context: ConfigContext): StackConfig {
   if (raw["homelab:kind"] === "restore") {
@@ -78,10 +56,7 @@ export function parseConfig(raw: Readonly<Record<string, string>>, context: Conf
         "Use kind prod or drill; how to restore by hand stands in the README.",
     );
   }
-  const problems = foreignKeys(raw);
   const required = raw["homelab:kind"] === "prod" ? secretKeys(context.catalogue) : [];
-  problems.push(...secretProblems(raw, required, context));
-
   const values: Record<string, unknown> = {};
   for (const [key, text] of Object.entries(raw)) {
     const name = key.replace(/^homelab:/, "");
@@ -89,10 +64,15 @@ export function parseConfig(raw: Readonly<Record<string, string>>, context: Conf
     values[name] = TEXT_KEYS.has(name) ? text : parseJson(text);
   }
   const parsed = schema.safeParse(values);
-  if (!parsed.success) problems.push(...parsed.error.issues.map((issue) => `homelab:${describeIssue(issue, values)}`));
-  else problems.push(...routeProblems(parsed.data, context.catalogue));
-
-  if (!parsed.success || problems.length > 0) throw configError(context.stack, problems);
+  const problems: ConfigProblem[] = [
+    ...foreignKeys(raw),
+    ...parseProblems(parsed.error?.issues ?? [], values),
+    ...relationProblems(values).map((problem) => withSource(problem)),
+    ...routeProblems(values, context.catalogue),
+    ...secretProblems(raw, required, context),
+    ...unsetVariables(values, context),
+  ];
+  if (!parsed.success || problems.length > 0) throw new ConfigError(context.stack, byPlace(problems), raw);
   return withAbsoluteFiles(parsed.data, context.projectDir);
 }
 
@@ -106,10 +86,32 @@ export function rootCertificateFile(config: StackConfig): string {
   return path.join(config.files.trust, `${config.zone}-proxy-root.pem`);
 }
 
-function configError(stack: string, problems: readonly string[]): RunError {
-  const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
-  const lines = problems.map((problem) => `- ${problem}`).join("\n");
-  return new RunError(`Unable to use the configuration of stack ${stack}: ${count}.\n${lines}`);
+/** Problems of the values by themselves. A stack of unknown kind is still judged by what every stack has. */
+function parseProblems(
+  issues: readonly z.core.$ZodIssue[],
+  values: Readonly<Record<string, unknown>>,
+): ConfigProblem[] {
+  const isKindUnknown = issues.some(({ path: [key] }) => key === "kind");
+  const all = isKindUnknown ? [...issues, ...(sharedSchema.safeParse(values).error?.issues ?? [])] : issues;
+  return all.flatMap((issue) => problemsOf(issue, values)).map((problem) => withSource(withFields(problem)));
+}
+
+/** Names what a whole missing section consists of. */
+function withFields(problem: Problem): Problem {
+  const [key, ...rest] = problem.path;
+  const section: z.ZodType | undefined = { ...sharedShape, ...prodShape, ...drillShape }[String(key)];
+  if (rest.length > 0 || !(section instanceof z.ZodObject)) return problem;
+  const required = Object.entries(section.shape as Record<string, z.ZodType>).flatMap(([name, field]) =>
+    field.safeParse(undefined).success ? [] : [name],
+  );
+  return { ...problem, text: problem.text.replace(/Expected: an object\.$/, `Expected: ${required.join(", ")}.`) };
+}
+
+/** Adds the namespace and the file in which the key belongs. */
+function withSource({ path, text }: Problem): ConfigProblem {
+  const [key, ...rest] = path;
+  const isShared = key !== undefined && key !== "environmentNotes" && key in sharedShape;
+  return { path: [`homelab:${String(key)}`, ...rest], text, source: isShared ? "project" : "stack" };
 }
 
 function parseJson(text: string): unknown {
@@ -121,12 +123,16 @@ function parseJson(text: string): unknown {
   }
 }
 
-function foreignKeys(raw: Readonly<Record<string, string>>): string[] {
-  return Object.keys(raw).flatMap((key) => {
-    const source = ENVIRONMENT_ONLY[key.split(":")[0] ?? ""];
-    if (source === undefined) return [];
+function foreignKeys(raw: Readonly<Record<string, string>>): ConfigProblem[] {
+  return Object.keys(raw).flatMap((key): ConfigProblem[] => {
+    const [namespace = ""] = key.split(":");
+    // Pulumi's own settings, such as pulumi:tags.
+    if (namespace === "homelab" || namespace === "pulumi") return [];
+    const problem = (text: string): ConfigProblem[] => [{ path: [key], text, source: "stack" }];
+    const source = ENVIRONMENT_ONLY[namespace];
+    if (source === undefined) return problem("unknown. Remove it or correct the spelling; keys begin with homelab:.");
     const where = source.startsWith("nothing") ? "" : ` and set ${source} in the environment`;
-    return [`${key}: not accepted in stack configuration. Remove it (pulumi config rm ${key})${where}.`];
+    return problem(`not accepted in stack configuration. Remove it (pulumi config rm ${key})${where}.`);
   });
 }
 
@@ -134,22 +140,32 @@ function secretProblems(
   raw: Readonly<Record<string, string>>,
   required: readonly string[],
   { stack, secretKeys: encrypted }: ConfigContext,
-): string[] {
-  return required.flatMap((key) => {
+): ConfigProblem[] {
+  return required.flatMap((key): ConfigProblem[] => {
     const command = `pulumi config set -s ${stack} --secret ${key} "$(openssl rand -hex 24)"`;
-    if (raw[`homelab:${key}`] === undefined) return [`homelab:${key}: this secret is missing. Run: ${command}`];
-    if (!encrypted.has(key)) return [`homelab:${key}: this secret is stored as plain text. Run: ${command}`];
+    const problem = (text: string): ConfigProblem[] => [{ path: [`homelab:${key}`], text, source: "stack" }];
+    if (raw[`homelab:${key}`] === undefined) return problem(`this secret is missing. Run: ${command}`);
+    if (!encrypted.has(key)) return problem(`this secret is stored as plain text. Run: ${command}`);
     return [];
   });
 }
 
-function routeProblems(config: StackConfig, catalogue: readonly ServiceSpec[]): string[] {
-  if (config.kind !== "prod" || config.dns.publicAddress !== undefined) return [];
+function routeProblems(values: Readonly<Record<string, unknown>>, catalogue: readonly ServiceSpec[]): ConfigProblem[] {
+  if (values["kind"] !== "prod" || typeof values["dns"] !== "object" || values["dns"] === null) return [];
+  if ("publicAddress" in values["dns"]) return [];
   const open = catalogue.filter(({ route }) => route?.exposure === "public").map(({ name }) => name);
   if (open.length === 0) return [];
-  return [
-    `homelab:dns.publicAddress: missing. Expected: the address that the public routes of ${open.join(", ")} point to.`,
-  ];
+  const text = `missing. Expected: the address that the public routes of ${open.join(", ")} point to.`;
+  return [withSource({ path: ["dns", "publicAddress"], text })];
+}
+
+function unsetVariables(
+  values: Readonly<Record<string, unknown>>,
+  { environment, catalogue }: ConfigContext,
+): ConfigProblem[] {
+  if (environment === undefined) return [];
+  const cloudflare = values["kind"] === "prod" && catalogue.some(({ route }) => route !== undefined);
+  return environmentProblems(environment, { cloudflare }).map((problem) => ({ ...problem, source: "environment" }));
 }
 
 function withAbsoluteFiles<T extends StackConfig>(config: T, projectDir: string): T {

@@ -1,9 +1,11 @@
 /** Pulumi's entry point: reads the configuration, then loads only the program of the stack's kind. */
 import * as pulumi from "@pulumi/pulumi";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { CatalogueError, loadCatalogue, secretKeys } from "../services/catalogue";
 import type { ServiceSpec } from "../services/spec";
-import { parseConfig } from "./config";
+import { parseConfig, type ConfigContext, type StackConfig } from "./config";
+import { ConfigError } from "./config-problems";
 import { readPulumiConfig } from "./pulumi-config";
 
 /** Runs the program and returns the stack's outputs. */
@@ -11,7 +13,8 @@ export = async (): Promise<Record<string, unknown>> => {
   const stack = pulumi.getStack();
   const catalogue = readCatalogue();
   const { raw, encryptedKeys, secrets } = readPulumiConfig();
-  const config = parseConfig(raw, { stack, projectDir: projectDir(), secretKeys: encryptedKeys, catalogue });
+  const context = { stack, projectDir: projectDir(), secretKeys: encryptedKeys, catalogue, environment: process.env };
+  const config = await checkedConfig(raw, context);
   switch (config.kind) {
     case "prod": {
       const { prod } = await import("./prod.ts");
@@ -23,6 +26,24 @@ export = async (): Promise<Record<string, unknown>> => {
     }
   }
 };
+
+async function checkedConfig(raw: Readonly<Record<string, string>>, context: ConfigContext): Promise<StackConfig> {
+  try {
+    return parseConfig(raw, context);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const { placeProblems } = await import("./config-places.ts");
+    const [project, stack] = await Promise.all(
+      ["Pulumi.yaml", `Pulumi.${context.stack}.yaml`].map((file) => readIfThere(path.join(context.projectDir, file))),
+    );
+    throw placeProblems(error, { project, stack });
+  }
+}
+
+/** Pulumi has read the files already; what can't be read again only costs the line numbers. */
+async function readIfThere(file: string): Promise<string | undefined> {
+  return readFile(file, "utf8").catch(() => undefined);
+}
 
 function readCatalogue(): ServiceSpec[] {
   try {

@@ -32,7 +32,9 @@ export function readRawConfig(project: unknown, stack: unknown): RawConfig {
       secretKeys.add(key.replace(/^homelab:/, ""));
       raw[key] = "";
     } else {
-      raw[key] = typeof value === "string" ? value : JSON.stringify(value);
+      // Pulumi takes a key without a value for an empty text.
+      const given = value ?? "";
+      raw[key] = typeof given === "string" ? given : JSON.stringify(given);
     }
   }
   return { raw, secretKeys };

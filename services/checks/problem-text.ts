@@ -1,18 +1,32 @@
 /** Turns what zod found into text for people: place, value, accepted form. Shared by catalogue and stack configuration. */
 import type { z } from "zod";
 
-/** One problem as text: place, value, accepted form. */
-export function describeIssue(issue: z.core.$ZodIssue, root: unknown): string {
-  const place = formatPath(issue.path);
-  if (issue.code === "custom") return place === "" ? issue.message : `${place}: ${issue.message}`;
+/** One thing that is wrong: where, and what is accepted there. */
+export interface Problem {
+  /** Way from the root of the checked value; empty: the value as a whole. */
+  readonly path: readonly PropertyKey[];
+  /** Value and accepted form, as a sentence that follows the place. */
+  readonly text: string;
+}
+
+/** What one issue says, one problem for each place that it names. */
+export function problemsOf(issue: z.core.$ZodIssue, root: unknown): Problem[] {
+  if (issue.code === "custom") return [{ path: issue.path, text: issue.message }];
   if (issue.code === "unrecognized_keys") {
-    const names = issue.keys.map((key) => formatPath([...issue.path, key]));
-    return `${names.join(", ")}: unknown. Remove ${names.length === 1 ? "it" : "them"} or correct the spelling.`;
+    const text = "unknown. Remove it or correct the spelling.";
+    return issue.keys.map((key) => ({ path: [...issue.path, key], text }));
   }
   const value = valueAt(root, issue.path);
-  const prefix = place === "" ? "" : `${place}: `;
-  if (value === undefined) return `${prefix}missing. Expected: ${acceptedForm(issue)}.`;
-  return `${prefix}${shown(value)} is not accepted. Expected: ${acceptedForm(issue)}.`;
+  const text =
+    value === undefined
+      ? `missing. Expected: ${acceptedForm(issue)}.`
+      : `${shown(value)} is not accepted. Expected: ${acceptedForm(issue)}.`;
+  return [{ path: issue.path, text }];
+}
+
+/** A problem on one line. */
+export function printProblem({ path, text }: Problem): string {
+  return path.length === 0 ? text : `${formatPath(path)}: ${text}`;
 }
 
 /** A value short enough for a line. What is long is often something pasted in the wrong place, such as a key. */
@@ -51,7 +65,7 @@ export function formatPath(segments: readonly PropertyKey[]): string {
 }
 
 /** The value at a place, or undefined. */
-function valueAt(root: unknown, segments: readonly PropertyKey[]): unknown {
+export function valueAt(root: unknown, segments: readonly PropertyKey[]): unknown {
   let value = root;
   for (const segment of segments) {
     if (typeof value !== "object" || value === null) return undefined;

@@ -1,0 +1,64 @@
+/** What must hold between values of the configuration. Looks at each pair that is there, also when others are wrong. */
+import { BlockList, isIPv4 } from "node:net";
+import { valueAt, type Problem } from "../services/checks/problem-text";
+
+/** Every pair of values that can't be together. Pure. Takes values that were not checked yet. */
+export function relationProblems(values: unknown): Problem[] {
+  return [...gatewayProblems(values), ...drillProblems(values)];
+}
+
+function textAt(values: unknown, ...path: string[]): string | undefined {
+  const value = valueAt(values, path);
+  return typeof value === "string" ? value : undefined;
+}
+
+function gatewayProblems(values: unknown): Problem[] {
+  const gateway = textAt(values, "dockerVm", "gateway");
+  const cidr = textAt(values, "dockerVm", "address");
+  const [, address = "", prefix = ""] = /^([\d.]+)\/(\d{1,2})$/.exec(cidr ?? "") ?? [];
+  if (gateway === undefined || cidr === undefined || !isIPv4(gateway) || !isIPv4(address) || Number(prefix) > 32) {
+    return [];
+  }
+  const path = ["dockerVm", "gateway"];
+  if (gateway === address) {
+    return [{ path, text: `"${gateway}" is the VM's own address. Expected: the router's address.` }];
+  }
+  const subnet = new BlockList();
+  subnet.addSubnet(address, Number(prefix), "ipv4");
+  if (subnet.check(gateway, "ipv4")) return [];
+  const text = `"${gateway}" is not in the network of ${cidr}. Expected: the router's address in that network.`;
+  return [{ path, text }];
+}
+
+/** A drill shares neither VMID, name nor bridge with production. */
+function drillProblems(values: unknown): Problem[] {
+  const problems: Problem[] = [];
+  const same = (key: string, productionKey: string): string | number | undefined => {
+    const value = valueAt(values, ["drill", key]);
+    if (typeof value !== "string" && typeof value !== "number") return undefined;
+    return value === valueAt(values, ["dockerVm", productionKey]) ? value : undefined;
+  };
+  const refuse = (key: string, text: string): void => void problems.push({ path: ["drill", key], text });
+
+  const vmId = same("vmId", "vmId");
+  if (vmId !== undefined) {
+    refuse("vmId", `${vmId} is production's VM (dockerVm.vmId). Expected: a VMID of the drill's own, such as 9200.`);
+  }
+  const name = same("name", "name");
+  if (name !== undefined) {
+    refuse("name", `"${name}" is production's name (dockerVm.name). Expected: another name, such as ${name}-drill.`);
+  }
+  const bridge = same("isolatedBridge", "bridge");
+  if (bridge !== undefined) {
+    refuse(
+      "isolatedBridge",
+      `"${bridge}" is production's bridge (dockerVm.bridge). Expected: a bridge without port and address, such as vmbr99.`,
+    );
+  }
+  const archive = textAt(values, "drill", "archive");
+  const storage = textAt(values, "backupStorage");
+  if (archive?.includes(":backup/") && storage !== undefined && !archive.startsWith(`${storage}:`)) {
+    refuse("archive", `"${archive}" is not on the storage of the archives. Expected: one of ${storage}:backup/.`);
+  }
+  return problems;
+}
