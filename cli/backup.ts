@@ -1,59 +1,69 @@
 /** Proxmox has no call that runs a declared backup job; this does what its web interface does behind "Run now". */
 import { setTimeout as sleep } from "node:timers/promises";
-import { PveClient, type PveParameters } from "../pve/client";
-import { backupJobs, type BackupJob } from "../pve/cluster/backup";
+import { PveClient } from "../pve/client";
+import { backupJobs } from "../pve/cluster/backup";
 import { findGuest } from "../pve/cluster/resources";
 import { type BackupItem, listBackups } from "../pve/nodes/storage";
-import { taskLog, waitForTask } from "../pve/nodes/tasks";
+import { PveTaskFailed, PveTaskTimeout, stopTask, taskLog, waitForTask } from "../pve/nodes/tasks";
 import { startBackup } from "../pve/nodes/vzdump";
-import { printPropertyString } from "../pve/property-string";
 import type { ProdConfig } from "../stacks/config";
-import { CliError, causeOf } from "./errors";
-import { duration, type Progress } from "./progress";
+import { chooseJob, requireStorage, runNowParameters } from "./backup-job";
+import { CliError, Interrupted, causeOf } from "./errors";
+import { duration, type Progress, type Step } from "./progress";
 
 export interface BackupNowArgs {
-  readonly config: ProdConfig;
+  readonly config: Pick<ProdConfig, "dockerVm" | "backupStorage">;
   /** Id of the job; needed only when several jobs back the VM up. */
   readonly job?: string;
   readonly progress: Progress;
+  /** Stops the backup; its reason is an `Interrupted`. */
+  readonly signal?: AbortSignal;
   readonly client?: PveClient;
 }
 
 const TASK_TIMEOUT_MS = 4 * 60 * 60 * 1000;
-
-/** Fields of a job that say when it runs, not what it does (pve-manager, www/manager6/dc/Backup.js, "Run now"). */
-const SCHEDULE_FIELDS = new Set([
-  ...["enabled", "starttime", "dow", "id", "schedule", "type", "node", "comment", "next-run", "repeat-missed"],
-]);
+/** How long a stopped backup may take to thaw the guest and to remove its unfinished archive. */
+const STOP_TIMEOUT_MS = 60_000;
 
 /** Runs the declared job of the Docker VM at once and returns the new archive, verified on the storage. */
 export async function backupNow(args: BackupNowArgs): Promise<BackupItem> {
   const client = args.client ?? new PveClient();
   const { vmId } = args.config.dockerVm;
   const storage = args.config.backupStorage;
-  const subject = `back up VM ${vmId}`;
   const job = chooseJob(await backupJobs(client), vmId, args.job);
+  requireStorage(job, vmId, storage);
   const guest = await findGuest(client, vmId);
   if (guest === undefined) {
     throw new CliError(
-      `Unable to ${subject}: there is no such VM, or the token may not see it. Run \`pulumi up -s prod\` first.`,
+      `Unable to back up VM ${vmId}: there is no such VM, or the token may not see it. Run \`pulumi up -s prod\` first.`,
     );
   }
-  const before = new Set((await listBackups(client, guest.node, storage, vmId)).map(({ volid }) => volid));
+  const { node } = guest;
+  const before = new Set((await listBackups(client, node, storage, vmId)).map(({ volid }) => volid));
+  const newest = async (): Promise<BackupItem | undefined> => {
+    const added = (await listBackups(client, node, storage, vmId)).filter(({ volid }) => !before.has(volid));
+    return added.sort((a, b) => b.ctime - a.ctime)[0];
+  };
   return args.progress.step(`backup of VM ${vmId} by job ${job.id}`, async (step) => {
     const start = Date.now();
-    const upid = await startBackup(client, guest.node, runNowParameters(job));
+    args.signal?.throwIfAborted();
+    const upid = await startBackup(client, node, runNowParameters(job));
     if (upid === "OK") {
       throw new CliError(
-        `Unable to ${subject}: job ${job.id} names no guest of node ${guest.node}. Run \`pulumi up -s prod\`.`,
+        `Unable to back up VM ${vmId}: job ${job.id} names no guest of node ${node}. Run \`pulumi up -s prod\`.`,
       );
     }
-    await followTask(client, upid, (line) => step.detail(line));
-    const archives = await listBackups(client, guest.node, storage, vmId);
-    const archive = archives.filter(({ volid }) => !before.has(volid)).sort((a, b) => b.ctime - a.ctime)[0];
+    await followTask(client, upid, args.signal, step).catch(async (error: unknown) => {
+      // By the signal, not by the error: an ended pause throws an abort error of Node's.
+      const reason: unknown = args.signal?.reason;
+      throw reason instanceof Interrupted
+        ? await stopped({ client, node, upid, vmId, newest }, reason)
+        : failure(vmId, error);
+    });
+    const archive = await newest();
     if (archive === undefined || archive.size === 0) {
       throw new CliError(
-        `Unable to ${subject}: the task ended well, but storage ${storage} shows ` +
+        `Unable to back up VM ${vmId}: the task ended well, but storage ${storage} shows ` +
           `${archive === undefined ? "no new archive" : `an empty ${archive.volid}`}. Look at the storage and at task ${upid}.`,
       );
     }
@@ -62,63 +72,71 @@ export async function backupNow(args: BackupNowArgs): Promise<BackupItem> {
   });
 }
 
-/** The one job that backs the VM up. Throws with what there is when it is not exactly one. */
-export function chooseJob(jobs: readonly BackupJob[], vmId: number, wanted: string | undefined): BackupJob {
-  const subject = `Unable to back up VM ${vmId}`;
-  if (wanted !== undefined) {
-    const job = jobs.find(({ id }) => id === wanted);
-    if (job !== undefined) return job;
-    throw new CliError(`${subject}: there is no job "${wanted}". Jobs: ${printIds(jobs)}.`);
-  }
-  const covering = jobs.filter((job) => textOf(job["vmid"]).split(",").includes(String(vmId)));
-  const [job, ...others] = covering;
-  if (job === undefined) {
-    throw new CliError(`${subject}: no backup job names it. Jobs: ${printIds(jobs)}. Run \`pulumi up -s prod\` first.`);
-  }
-  if (others.length > 0) {
-    throw new CliError(`${subject}: several jobs name it (${printIds(covering)}). Choose one with --job.`);
-  }
-  return job;
-}
-
-/** The parameters of vzdump that a job stands for: without its schedule, with nested objects as property strings. */
-export function runNowParameters(job: BackupJob): PveParameters {
-  const entries = Object.entries(job).flatMap(([key, value]): [string, string | number | boolean][] => {
-    if (SCHEDULE_FIELDS.has(key) || value === undefined || value === null) return [];
-    if (typeof value === "object") {
-      const fields = Object.entries(value).map(([name, field]): [string, string] => [name, textOf(field)]);
-      return [[key, printPropertyString(Object.fromEntries(fields))]];
-    }
-    return typeof value === "number" || typeof value === "boolean" ? [[key, value]] : [[key, textOf(value)]];
-  });
-  return Object.fromEntries(entries);
-}
-
-async function followTask(client: PveClient, upid: string, onLine: (line: string) => void): Promise<void> {
+/** Shows the task's log as it grows; ends with the task. */
+async function followTask(client: PveClient, upid: string, signal: AbortSignal | undefined, step: Step): Promise<void> {
   let seen = 0;
   const showNew = async (): Promise<void> => {
     const lines = (await taskLog(client, upid, seen)).filter((line) => line !== "no content");
     seen += lines.length;
-    lines.forEach(onLine);
+    for (const line of lines) step.detail(line);
   };
-  const end = waitForTask(client, upid, { timeoutMs: TASK_TIMEOUT_MS });
+  const end = waitForTask(client, upid, { timeoutMs: TASK_TIMEOUT_MS, signal });
   const ended = end.then(
     () => true,
     () => true, // awaited below; the log is followed meanwhile
   );
   do {
-    await showNew().catch((error: unknown) => onLine(`(the log can't be read: ${causeOf(error)})`));
+    await showNew().catch((error: unknown) => step.detail(`(the log can't be read: ${causeOf(error)})`));
   } while (!(await Promise.race([ended, sleep(1000, false)])));
   await end;
-  await showNew();
+  await showNew().catch(() => undefined); // the outcome is known; these lines only explain it
 }
 
-function textOf(value: unknown): string {
-  return typeof value === "string" || typeof value === "number" ? String(value) : value === true ? "1" : "";
+interface RunningBackup {
+  readonly client: PveClient;
+  readonly node: string;
+  readonly upid: string;
+  readonly vmId: number;
+  readonly newest: () => Promise<BackupItem | undefined>;
 }
 
-function printIds(jobs: readonly BackupJob[]): string {
-  return jobs.length === 0 ? "none" : jobs.map(({ id }) => id).join(", ");
+/** Ends the task of an interrupted backup and says what is left. */
+async function stopped({ client, node, upid, vmId, newest }: RunningBackup, cause: Interrupted): Promise<Error> {
+  try {
+    await stopTask(client, node, upid, { timeoutMs: STOP_TIMEOUT_MS });
+    const archive = await newest();
+    const left = archive === undefined ? "there is no new archive" : `it had already made ${archive.volid}`;
+    return new Interrupted(cause.signal, `The backup task of VM ${vmId} was stopped; ${left}.`);
+  } catch (error) {
+    return new CliError(
+      `Unable to stop the backup of VM ${vmId}: ${causeOf(error)} Its task goes on in Proxmox. ` +
+        `Stop it there, or on the node with: pvesh delete /nodes/${node}/tasks/${upid}`,
+      { cause: error },
+    );
+  }
+}
+
+/** A task's end as people can act on it; other errors speak for themselves. */
+function failure(vmId: number, error: unknown): unknown {
+  if (error instanceof PveTaskFailed) {
+    return new CliError(
+      `Unable to back up VM ${vmId}: the task ${error.upid} failed: ${error.exitStatus.replace(/\.+$/, "")}. ` +
+        `Mend what its log names and start again.${printLog(error.logTail)}`,
+      { cause: error },
+    );
+  }
+  if (error instanceof PveTaskTimeout) {
+    return new CliError(
+      `Unable to back up VM ${vmId}: the task ${error.upid} has not ended within ${duration(TASK_TIMEOUT_MS)}. ` +
+        `It goes on in Proxmox; look at its log there, and stop it there if it hangs.${printLog(error.logTail)}`,
+      { cause: error },
+    );
+  }
+  return error;
+}
+
+function printLog(lines: readonly string[]): string {
+  return lines.length === 0 ? "" : `\nEnd of its log:\n${lines.map((line) => `  ${line}`).join("\n")}`;
 }
 
 function mebibytes(bytes: number): string {

@@ -8,8 +8,12 @@ export class CliError extends Error {
 
 /** Someone pressed Ctrl-C or asked the process to end. */
 export class Interrupted extends Error {
-  constructor(readonly signal: NodeJS.Signals) {
-    super(`Interrupted by ${signal}.`);
+  constructor(
+    readonly signal: NodeJS.Signals,
+    /** What became of the work, in sentences. */
+    outcome = "",
+  ) {
+    super(`Interrupted by ${signal}.${outcome === "" ? "" : ` ${outcome}`}`);
     this.name = "Interrupted";
   }
 }

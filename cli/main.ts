@@ -87,19 +87,18 @@ function program(setExit: (code: number) => void): Command {
     .option("-s, --stack <stack>", "production's stack", "prod")
     .option("--job <id>", "the job, where several back the VM up")
     .action(async ({ stack, job }: { stack: string; job?: string }) => {
-      const [{ backupNow }, { readStackFiles }] = await Promise.all([
+      const [{ backupNow }, { readProdConfig }, { watchInterrupts }] = await Promise.all([
         import("./backup.ts"),
         import("./lab/stack-files.ts"),
+        import("./interrupt.ts"),
       ]);
-      const { stacks } = await readStackFiles(process.cwd());
-      const config = stacks[stack];
-      if (config?.kind !== "prod") {
-        const names = Object.entries(stacks).flatMap(([name, { kind }]) => (kind === "prod" ? [name] : []));
-        throw new CliError(
-          `Unable to back up stack "${stack}": it is no production stack. Use one of: ${names.join(", ")}.`,
+      const config = await readProdConfig(process.cwd(), stack);
+      await withProgress("backup", async (progress) => {
+        using interruption = watchInterrupts(() =>
+          progress.line("Stopping the backup; press Ctrl-C again to leave its task running."),
         );
-      }
-      await withProgress("backup", (progress) => backupNow({ config, job, progress }));
+        await backupNow({ config, job, progress, signal: interruption.signal });
+      });
     });
   return root;
 }

@@ -5,7 +5,7 @@ import { parse, parseDocument, type Document } from "yaml";
 import { loadCatalogue, secretKeys } from "../../services/catalogue";
 import { parseConfig, type ProdConfig, type StackConfig } from "../../stacks/config";
 import { readRawConfig } from "../../stacks/raw-config";
-import { CliError, causeOf } from "../errors";
+import { CliError, causeOf, hasCode } from "../errors";
 
 /** The project as it is committed. */
 export interface StackFiles {
@@ -25,13 +25,42 @@ export interface StackFiles {
 
 const KEYS_OF_ENCRYPTION = ["encryptionsalt", "encryptedkey", "secretsprovider"];
 
+/**
+ * Reads and checks the stack file of one production stack and nothing else: a mistake in a drill's file must not keep
+ * anyone from a backup. Secret values are not looked at.
+ */
+export async function readProdConfig(projectDir: string, stack: string): Promise<ProdConfig> {
+  const file = join(projectDir, `Pulumi.${stack}.yaml`);
+  const [project, text] = await Promise.all([readProject(projectDir), readText(file)]);
+  const catalogue = loadCatalogue(join(projectDir, "services"));
+  const needed = secretKeys(catalogue);
+  const { raw } = readRawConfig(parse(project), parse(text) ?? {});
+  if (raw["homelab:kind"] !== "prod") {
+    throw new CliError(
+      `Unable to use stack "${stack}": homelab:kind in ${file} is ${raw["homelab:kind"] ?? "missing"}. ` +
+        "Name a stack whose homelab:kind is prod, with --stack.",
+    );
+  }
+  for (const key of needed) raw[`homelab:${key}`] = "";
+  const config = parseConfig(raw, { stack, projectDir, secretKeys: new Set(needed), catalogue });
+  if (config.kind !== "prod") throw new CliError(`Unable to use stack "${stack}": it is no production stack.`);
+  return config;
+}
+
+function readProject(projectDir: string): Promise<string> {
+  return readText(join(projectDir, "Pulumi.yaml"));
+}
+
+async function readText(file: string): Promise<string> {
+  return readFile(file, "utf8").catch((error: unknown) => {
+    const cause = hasCode(error, "ENOENT") ? "there is no such file" : causeOf(error);
+    throw new CliError(`Unable to read ${file}: ${cause}. Run this in a clone of the project.`, { cause: error });
+  });
+}
+
 /** Reads and checks all stack files of a clone. Throws one error that names every problem of every stack. */
 export async function readStackFiles(repoDir: string): Promise<StackFiles> {
-  const project = await readFile(join(repoDir, "Pulumi.yaml"), "utf8").catch((error: unknown) => {
-    throw new CliError(`Unable to read Pulumi.yaml: ${causeOf(error)}. Run this in a clone of the project.`, {
-      cause: error,
-    });
-  });
+  const project = await readProject(repoDir);
   const catalogue = loadCatalogue(join(repoDir, "services"));
   const needed = secretKeys(catalogue);
   const stacks: Record<string, StackConfig> = {};

@@ -12,6 +12,8 @@ import { Pools } from "../../lab/pools";
 import { Router, type Method } from "../../lab/router";
 import { startApiServer } from "../../lab/server";
 import { type LabSpec } from "../../lab/spec";
+import { type TaskContext } from "../../lab/types";
+import { PveClient } from "../../pve/client";
 import { LabVolumes } from "../../lab/storage";
 import { StorageConfig } from "../../lab/storage-config";
 import { TaskStore } from "../../lab/tasks";
@@ -26,11 +28,14 @@ const GIB = 1024 ** 3;
 export class RecordedBackups implements BackupEngine {
   readonly vzdumps: VzdumpRequest[] = [];
   readonly restores: RestoreRequest[] = [];
+  /** What a backup does after it was recorded. */
+  onVzdump: (request: VzdumpRequest, task: TaskContext) => Promise<void> = () => Promise.resolve();
   /** What the next restore does after it was recorded. */
   onRestore: (request: RestoreRequest) => Promise<void> = (request) => request.writeConfig({ name: "restored" });
 
-  async vzdump(request: VzdumpRequest): Promise<void> {
+  async vzdump(request: VzdumpRequest, task: TaskContext): Promise<void> {
     this.vzdumps.push(request);
+    await this.onVzdump(request, task);
   }
 
   async restore(request: RestoreRequest): Promise<void> {
@@ -98,6 +103,12 @@ export class ApiLab implements AsyncDisposable {
     });
     const agent = new Agent({ connect: { ca: caPem } });
     return new ApiLab(lab, machines, backups, `https://127.0.0.1:${server.port}`, requestLog, agent, server);
+  }
+
+  /** The project's own client for this server. */
+  client(): PveClient {
+    const send = (url: string, init: RequestInit): unknown => fetch(url, { ...init, dispatcher: this.agent } as object);
+    return new PveClient(() => ({ endpoint: this.endpoint, token: TOKEN }), send as typeof globalThis.fetch);
   }
 
   /** One raw request; nothing is checked. */
