@@ -63,14 +63,16 @@ async function startParts(spec: LabSpec, parts: Parts, log: (line: string) => vo
   const requestLog = join(spec.dir, "requests.ndjson");
   const api = await startApiServer({ lab, tls, address: spec.node.address, port: API_PORT, requestLog, log });
   parts.add(() => api[Symbol.asyncDispose]());
-  const scheduler = startScheduler(
-    lab,
-    ({ id, options }) => {
-      log(`backup job ${id} is due: ${startVzdump(lab, options, NODE_USER)}`);
-    },
-    log,
-  );
-  parts.add(() => scheduler[Symbol.dispose]());
+  if (spec.scheduler !== false) {
+    const scheduler = startScheduler(
+      lab,
+      ({ id, options }) => {
+        log(`backup job ${id} is due: ${startVzdump(lab, options, NODE_USER)}`);
+      },
+      log,
+    );
+    parts.add(() => scheduler[Symbol.dispose]());
+  }
   startGuestsOnBoot(lab, log);
   const endpoint = `https://${spec.node.address}:${API_PORT}`;
   writeJsonFile(join(spec.dir, "lab.json"), { pid: process.pid, endpoint, caFile });

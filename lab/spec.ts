@@ -39,6 +39,8 @@ export const labSpecSchema = z.strictObject({
     memoryBytes: z.number().int().positive(),
     cores: z.number().int().positive(),
   }),
+  /** Whether backup jobs start at their times; absent: yes. Without it they start by hand only. */
+  scheduler: z.boolean().optional(),
   bridges: z.array(labBridgeSchema),
   storages: z.array(labStorageSchema),
   downloads: z.array(labDownloadSchema),

@@ -118,7 +118,8 @@ export function evidenceFromJournal(events: readonly JournalEvent[]): Evidence {
       "Unable to make evidence from the journal: it has no run-started event. Delete the folder; nothing ran.",
     );
   }
-  const ended = eventsOf(events, "run-ended")[0];
+  // The last one counts: a rehearsal may take a verdict back.
+  const ended = eventsOf(events, "run-ended").at(-1);
   const recovery = eventsOf(events, "recovery-point").at(-1);
   const rto = ended?.verdict === "aborted" ? null : recoveryTime(events, started);
   const rpo = recovery?.rpoSeconds ?? null;

@@ -74,7 +74,10 @@ async function runLab(progress: Progress, patterns: readonly string[]): Promise<
       cwd: REPO_DIR,
     });
     const evidenceDir = join("/var/tmp", `homelab-${LAB_ID}`, "drills");
-    const lab = await bringLabUp({ id: LAB_ID, repoDir: REPO_DIR, files, prepared, progress, evidenceDir });
+    const lab = await bringLabUp({
+      ...{ id: LAB_ID, repoDir: REPO_DIR, files, prepared, progress, evidenceDir },
+      scheduler: false,
+    });
     progress.line("rehearsal: production, backup, drills and what may go wrong, in one lab");
     await jest({
       command: (file) =>

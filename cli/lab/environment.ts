@@ -18,11 +18,15 @@ export interface EnvironmentArgs {
   readonly cloudflareToken: string;
   /** Secret. */
   readonly passphrase: string;
-  /** This process's environment, of which only what concerns the terminal is taken over. */
+  /** This process's environment, of which only what concerns terminal and machines is taken over. */
   readonly outer: NodeJS.ProcessEnv;
 }
 
-const TAKEN_OVER = ["TERM", "LANG", "LC_ALL", "TZ", "COLORTERM", "NO_COLOR", "CI", "COLUMNS", "LINES"];
+const TAKEN_OVER = [
+  ...["TERM", "LANG", "LC_ALL", "TZ", "COLORTERM", "NO_COLOR", "CI", "COLUMNS", "LINES"],
+  // How the lab runs machines (lab/qemu/accelerator.ts).
+  "HOMELAB_ACCEL",
+];
 const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /**

@@ -24,6 +24,8 @@ export interface OverlayArgs {
   readonly secretKeys: readonly string[];
   /** How the lab runs machines, e.g. `QEMU with tcg`. */
   readonly machineNote: string;
+  /** Whether backup jobs start at their times. */
+  readonly scheduler: boolean;
 }
 
 /** Keys and values without namespace, per stack, that take the place of the operator's. No secrets. */
@@ -36,8 +38,17 @@ export function overlayNotes(args: OverlayArgs): string[] {
     "The cloud image's address leads to the lab's own Debian image; its checksum is replaced.",
     "Container images come from the lab's mirror, built from Debian packages and Go modules under their public names.",
     "The SSH key pair is the lab's.",
+    ...Object.values(args.stacks).flatMap(nasNotes),
+    ...(args.scheduler ? [] : ["Backup jobs start by hand only; their schedules are declared but rest."]),
     ...(args.secretKeys.length === 0 ? [] : [`Generated for the lab: ${args.secretKeys.join(", ")}.`]),
   ];
+}
+
+/** The lab has no NFS server: it keeps such a storage in a folder of its own. */
+function nasNotes(config: StackConfig): string[] {
+  if (config.kind !== "prod" || config.backup.storage.type !== "nfs") return [];
+  const { server, export: exported } = config.backup.storage;
+  return [`The NFS export ${server}:${exported} is a folder of the lab's; the NAS itself is never contacted.`];
 }
 
 /** Pure. Only these keys differ between the operator's stacks and the lab's. */

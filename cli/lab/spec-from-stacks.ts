@@ -14,6 +14,8 @@ export interface LabParts {
   readonly apiToken: string;
   /** Secret. */
   readonly cloudflareToken: string;
+  /** Whether backup jobs start at their times. */
+  readonly scheduler: boolean;
 }
 
 export const CLOUDFLARE_PORT = 8443;
@@ -34,6 +36,7 @@ export function labSpecFromStacks(stacks: Readonly<Record<string, StackConfig>>,
   return {
     id: parts.id,
     dir: parts.dir,
+    scheduler: parts.scheduler,
     node: {
       name: prod.node,
       // The lab plays the router too, so one address is enough for node and gateway.
@@ -67,12 +70,6 @@ function storagesOf(prod: ProdConfig, drills: readonly DrillConfig[]): LabSpec["
   const disks = new Set([prod.dockerVm.storage, ...drills.map(({ drill }) => drill.storage)]);
   const files = prod.cloudImage.storage;
   const source = prod.backup.storage;
-  if (source.type === "nfs") {
-    throw new CliError(
-      "Unable to plan the lab: it has no NFS server and homelab:backup.storage.type is nfs. " +
-        "Rehearse with type directory: mount the export on the node and name its folder in path.",
-    );
-  }
   const overlap = [files, prod.backupStorage].find((id) => disks.has(id));
   if (overlap !== undefined || files === prod.backupStorage) {
     throw new CliError(
@@ -101,6 +98,7 @@ function storagesOf(prod: ProdConfig, drills: readonly DrillConfig[]): LabSpec["
       kind: "dir",
       content: ["backup"],
       totalBytes: 500 * GIB,
+      // Of an NFS export too: the lab keeps it in a folder where PVE would mount it.
       path: source.type === "directory" ? source.path : `/mnt/pve/${prod.backupStorage}`,
       // `existing` means that the operator made it by hand; else prod declares it.
       predefined: source.type === "existing",

@@ -1,4 +1,5 @@
 import type { Progress } from "../progress";
+import { rehearsalEvidence } from "../rehearsal/evidence";
 import { writeOwner } from "./owner";
 import { prepareLab } from "./prepare";
 import { printShellHint } from "./shell";
@@ -12,7 +13,13 @@ export async function startLab(args: { id: string; repoDir: string; progress: Pr
   const files = await readStackFiles(repoDir);
   await withLab({ ...args, keepOnSuccess: true }, async () => {
     const prepared = await prepareLab(files.images, progress);
-    const lab = await bringLabUp({ ...args, files, prepared });
+    const lab = await bringLabUp({
+      ...args,
+      files,
+      prepared,
+      evidenceDir: rehearsalEvidence(repoDir),
+      scheduler: true,
+    });
     writeOwner(lab.paths, repoDir, true);
   });
   for (const line of printShellHint(id)) progress.line(line);

@@ -23,8 +23,10 @@ export interface LabUpArgs {
   readonly files: StackFiles;
   readonly prepared: Prepared;
   readonly progress: Progress;
-  /** Where runs leave their evidence; default: the clone's `drills`. */
-  readonly evidenceDir?: string;
+  /** Absolute folder where runs leave their evidence. */
+  readonly evidenceDir: string;
+  /** Whether backup jobs also start at their times. A rehearsal that crosses 02:00 shall see its own backups only. */
+  readonly scheduler: boolean;
 }
 
 /** A lab whose APIs answer, with its stacks made and their secrets set. */
@@ -77,6 +79,7 @@ export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
     registry: prepared.registry,
     apiToken,
     cloudflareToken,
+    scheduler: args.scheduler,
   });
   const environment = labEnvironment({
     paths,
@@ -100,7 +103,7 @@ export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
     const sshPublicKey = await makeSshKey(paths);
     const overlay = await writeProject(paths, repoDir, files, {
       stacks: files.stacks,
-      evidenceDir: args.evidenceDir ?? join(repoDir, "drills"),
+      evidenceDir: args.evidenceDir,
       trustDir: join(paths.project, "trust"),
       knownHostsFile: join(paths.home, "known_hosts"),
       sshKeyFile: paths.sshKey,
@@ -108,6 +111,7 @@ export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
       cloudImageSha256: prepared.cloudImage.sha256,
       secretKeys: files.secretKeys,
       machineNote: "virtual machines by QEMU",
+      scheduler: args.scheduler,
     });
     progress.log(`overlay:\n${overlay}`);
     detail("APIs");

@@ -4,6 +4,11 @@ import { type Evidence, evidenceSchema } from "../../provider/contract/evidence"
 import { CliError, causeOf, hasCode } from "../errors";
 import { duration } from "../progress";
 
+/** Folder of a clone's rehearsals: apart from the evidence of real drills, which nobody shall take these for. */
+export function rehearsalEvidence(repoDir: string): string {
+  return join(repoDir, "drills", "rehearsal");
+}
+
 /** Names of the runs whose evidence lies in a folder; none if there is no folder yet. */
 export async function listRuns(evidenceDir: string): Promise<string[]> {
   const entries = await readdir(evidenceDir, { withFileTypes: true }).catch((error: unknown) => {
@@ -49,7 +54,7 @@ export function printVerdict(evidence: Evidence): string[] {
     `RTO      ${seconds(evidence.rto.seconds)}${target(evidence.rto.met)} (${phases})`,
     `RPO      ${seconds(evidence.rpo.seconds)}${target(evidence.rpo.met)}`,
     `checks   ${passed} of ${evidence.checks.length} passed`,
-    `archive  ${evidence.source.archive}`,
+    `archive  ${evidence.source.archive ?? "none"}`,
     ...evidence.reasons.map((reason) => `because  ${reason}`),
     ...evidence.findings.map((finding) => `finding  ${finding}`),
   ];

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { join } from "node:path";
+import { dirname } from "node:path";
 import pc from "picocolors";
 import { openLabShell, printShellHint } from "../lab/shell";
 import { writeOwner } from "../lab/owner";
@@ -9,8 +9,19 @@ import { readStackFiles } from "../lab/stack-files";
 import { bringLabUp, readOverlay } from "../lab/up";
 import { withLab } from "../lab/with-lab";
 import { duration, type Progress } from "../progress";
-import { printVerdict } from "./evidence";
-import { backUp, bringProdUp, destroyDrill, drillStack, findProof, runDrill, type StepArgs, writeProof } from "./steps";
+import { printVerdict, rehearsalEvidence } from "./evidence";
+import { withdrawVerdict } from "./proof";
+import {
+  backUp,
+  bringProdUp,
+  destroyDrill,
+  type DrillEnd,
+  drillStack,
+  findProof,
+  runDrill,
+  type StepArgs,
+  writeProof,
+} from "./steps";
 
 export interface RehearseArgs {
   readonly id: string;
@@ -29,20 +40,20 @@ export async function rehearse(args: RehearseArgs): Promise<number> {
   const start = Date.now();
   const files = await readStackFiles(repoDir);
   drillStack({ files });
+  const evidenceDir = rehearsalEvidence(repoDir);
   const exitCode = await withLab({ ...args, keepOnSuccess: args.keep }, async () => {
     const prepared = await prepareLab(files.images, progress);
-    const lab = await bringLabUp({ ...args, files, prepared });
+    const lab = await bringLabUp({ ...args, files, prepared, evidenceDir, scheduler: args.keep });
     progress.line("What the lab replaces in your stacks:");
     for (const line of readOverlay(lab.paths).trimEnd().split("\n")) progress.line(pc.dim(`    ${line}`));
-    const steps: StepArgs = { lab, progress, evidenceDir: join(repoDir, "drills") };
+    const steps: StepArgs = { lab, progress, evidenceDir };
 
     await bringProdUp(steps);
     const title = `rehearsal ${randomBytes(4).toString("hex")}`;
     await writeProof(steps, title);
     await backUp(steps);
-    const { evidence, reportFile } = await runDrill(steps);
+    const { evidence, reportFile } = await proveData(steps, title, await runDrill(steps));
     const passed = evidence.verdict === "passed";
-    if (passed) await findProof(steps, title);
     if (!args.keep) await destroyDrill(steps);
 
     progress.line("");
@@ -59,4 +70,13 @@ export async function rehearse(args: RehearseArgs): Promise<number> {
     if (process.stdin.isTTY && process.stdout.isTTY) await openLabShell(labPaths(args.id));
   }
   return exitCode;
+}
+
+/** A drill that passed must also hold the rehearsal's own row; otherwise its verdict is taken back. */
+async function proveData(steps: StepArgs, title: string, drill: DrillEnd): Promise<DrillEnd> {
+  if (drill.evidence.verdict !== "passed") return drill;
+  const outcome = await findProof(steps, title);
+  if (outcome.status === "passed") return drill;
+  const { runId } = drill.evidence;
+  return { ...drill, evidence: await withdrawVerdict({ runId, runDir: dirname(drill.reportFile) }, outcome) };
 }

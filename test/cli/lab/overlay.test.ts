@@ -20,6 +20,7 @@ beforeAll(async () => {
     cloudImageSha256: "a".repeat(64),
     secretKeys: files.secretKeys,
     machineNote: "virtual machines by QEMU",
+    scheduler: true,
   };
 });
 
@@ -42,6 +43,15 @@ test("the overlay shows exactly what differs", () => {
   });
   expect(shown["prod"]?.["cloudImage"]).toEqual({ checksum: `sha256:${"a".repeat(64)}` });
   expect(String(shown["drill"]?.["environmentNotes"])).toContain("Not a real Proxmox VE");
+});
+
+test("what the lab does otherwise stands in the notes of every run", () => {
+  const { config } = files.prod;
+  const storage = { type: "nfs" as const, server: "nas.lan", export: "/tank" };
+  const stacks = { prod: { ...config, backup: { ...config.backup, storage } } };
+  const notes = buildOverlay({ ...args, stacks, scheduler: false })["prod"]?.["environmentNotes"];
+  expect(notes).toContain("The NFS export nas.lan:/tank is a folder of the lab's; the NAS itself is never contacted.");
+  expect(notes).toContain("Backup jobs start by hand only; their schedules are declared but rest.");
 });
 
 test("a stack file with the overlay keeps everything else", () => {

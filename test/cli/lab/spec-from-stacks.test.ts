@@ -11,6 +11,7 @@ const PARTS = {
   registry: { root: "/cache/oci", tags: {} },
   apiToken: "homelab@pve!lab=00000000-0000-0000-0000-000000000000",
   cloudflareToken: "token",
+  scheduler: false,
 };
 let stacks: Readonly<Record<string, StackConfig>>;
 let prod: Extract<StackConfig, { kind: "prod" }>;
@@ -39,11 +40,15 @@ test("the lab is the operator's network and storages", () => {
 });
 
 test("what the lab does not have is said before anything starts", () => {
-  const nfs = { type: "nfs" as const, server: "nas.lan", export: "/tank" };
-  const withNfs = { ...stacks, prod: { ...prod, backup: { ...prod.backup, storage: nfs } } };
-  expect(() => labSpecFromStacks(withNfs, PARTS)).toThrow("it has no NFS server");
   const shared = { ...stacks, prod: { ...prod, backupStorage: prod.dockerVm.storage } };
   expect(() => labSpecFromStacks(shared, PARTS)).toThrow('storage "local-lvm" would hold disks, images and archives');
+});
+
+test("an NFS export is a folder of the lab's, declared by prod as on a real node", () => {
+  const nfs = { type: "nfs" as const, server: "nas.lan", export: "/tank" };
+  const withNfs = { ...stacks, prod: { ...prod, backup: { ...prod.backup, storage: nfs } } };
+  const nas = labSpecFromStacks(withNfs, PARTS).storages.find(({ id }) => id === "nas");
+  expect(nas).toMatchObject({ kind: "dir", predefined: false, path: "/mnt/pve/nas" });
 });
 
 test("an existing backup storage is there before prod", () => {
