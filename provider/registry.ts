@@ -1,7 +1,9 @@
 /** All resources and functions of the provider by token. */
 import type * as provider from "@pulumi/pulumi/provider";
+import { checkAccessArgsSchema } from "./contract/access";
 import type { ProviderContext } from "./definition";
 import { type Lifecycle, lifecycleOf } from "./lifecycle";
+import { checkAccess } from "./resources/access";
 import { guestBoot } from "./resources/guest-boot";
 import { lease } from "./resources/lease";
 import { proxyConfig } from "./resources/proxy-config";
@@ -12,7 +14,7 @@ import { lookupRestorePoint, restorePointArgs } from "./resources/restore-point"
 import { restoredVm } from "./resources/restored-vm";
 import { serviceCheck } from "./resources/service-check";
 import { verdict } from "./resources/verdict";
-import { LOOKUP_RESTORE_POINT } from "./tokens";
+import { CHECK_ACCESS, LOOKUP_RESTORE_POINT } from "./tokens";
 import { validateInputs } from "./validation";
 import { decodeProperties } from "./wire";
 
@@ -47,6 +49,10 @@ export function lifecycleOfUrn(urn: string): Lifecycle {
 
 /** Calls a function of the provider. */
 export async function invoke(context: ProviderContext, token: string, args: unknown): Promise<provider.InvokeResult> {
+  if (token === CHECK_ACCESS) {
+    const { inputs, failures } = validateInputs(checkAccessArgsSchema, decodeProperties(args));
+    return inputs === undefined ? { outputs: {}, failures } : { outputs: await checkAccess(context, inputs) };
+  }
   if (token !== LOOKUP_RESTORE_POINT) {
     throw new Error(`Unable to call "${token}": the provider has no such function. Correct the token.`);
   }

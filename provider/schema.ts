@@ -12,8 +12,9 @@ import { restorePointArgs } from "./resources/restore-point";
 import { restoredVm } from "./resources/restored-vm";
 import { serviceCheck } from "./resources/service-check";
 import { verdict } from "./resources/verdict";
+import { accessSchema, checkAccessArgsSchema } from "./contract/access";
 import { restorePointSchema } from "./contract/run";
-import { LOOKUP_RESTORE_POINT, PROVIDER_NAME } from "./tokens";
+import { CHECK_ACCESS, LOOKUP_RESTORE_POINT, PROVIDER_NAME } from "./tokens";
 
 /** Version in the schema and the plugin's name; the repository's own, because the two are never apart. */
 export const PROVIDER_VERSION = "0.1.0";
@@ -98,6 +99,11 @@ export function schemaText(): string {
       resourceSchema(recordedRoot),
     ]),
     functions: {
+      [CHECK_ACCESS]: {
+        description: "Asks Proxmox, Cloudflare and the Docker VM before anything is touched.",
+        inputs: { type: "object", ...propertiesOf(checkAccessArgsSchema) },
+        outputs: { type: "object", ...propertiesOf(accessSchema) },
+      },
       [LOOKUP_RESTORE_POINT]: {
         description: "Finds the archive to restore: the newest, or the given one.",
         inputs: { type: "object", ...args },

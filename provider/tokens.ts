@@ -2,6 +2,8 @@
 
 export const PROVIDER_NAME = "homelab";
 
+export const CHECK_ACCESS = "homelab:index:checkAccess";
+
 export const LOOKUP_RESTORE_POINT = "homelab:drill:lookupRestorePoint";
 
 export const DRILL_TOKENS = {

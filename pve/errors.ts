@@ -181,7 +181,8 @@ export function classifyConnection(call: PveCall, host: string, thrown: unknown)
   if (TLS.test(code)) {
     const text = `the certificate of ${host} is not trusted (${cause.message})`;
     const advice =
-      "Put the cluster's CA (/etc/pve/pve-root-ca.pem of the node) into the file that NODE_EXTRA_CA_CERTS names.";
+      "Put the cluster's CA (/etc/pve/pve-root-ca.pem of the node) into a PEM file and name it in both " +
+      "SSL_CERT_FILE and NODE_EXTRA_CA_CERTS.";
     return new PveConnectionError(call, text, advice, false, options);
   }
   return new PveConnectionError(

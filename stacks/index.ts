@@ -2,30 +2,61 @@
 import * as pulumi from "@pulumi/pulumi";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { requireAccess } from "../provider/sdk/access";
 import { CatalogueError, loadCatalogue, secretKeys } from "../services/catalogue";
 import type { ServiceSpec } from "../services/spec";
-import { parseConfig, type ConfigContext, type StackConfig } from "./config";
+import { dockerVmAddress, parseConfig, type ConfigContext, type StackConfig } from "./config";
 import { ConfigError } from "./config-problems";
 import { readPulumiConfig } from "./pulumi-config";
 
+/** Pulumi versions that this program works with; `Pulumi.yaml` says the same to the versions that read it there. */
+const PULUMI_VERSIONS = ">=3.259.0";
+
 /** Runs the program and returns the stack's outputs. */
 export = async (): Promise<Record<string, unknown>> => {
+  try {
+    return await runStack();
+  } catch (error) {
+    // Pulumi looks at the stack trace although it shows only the message, and resolving it takes some 15 s.
+    if (pulumi.RunError.isInstance(error)) error.stack = error.message;
+    throw error;
+  }
+};
+
+async function runStack(): Promise<Record<string, unknown>> {
   const stack = pulumi.getStack();
+  await requirePulumi(stack);
   const catalogue = readCatalogue();
   const { raw, encryptedKeys, secrets } = readPulumiConfig();
   const context = { stack, projectDir: projectDir(), secretKeys: encryptedKeys, catalogue, environment: process.env };
   const config = await checkedConfig(raw, context);
   switch (config.kind) {
     case "prod": {
+      const zoneId = catalogue.some(({ route }) => route !== undefined) ? config.dns.zoneId : undefined;
+      const vm = { vmId: config.dockerVm.vmId, address: dockerVmAddress(config) };
+      await requireAccess({ node: config.node, ...(zoneId === undefined ? {} : { zoneId }), dockerVm: vm });
       const { prod } = await import("./prod.ts");
       return prod(config, catalogue, secrets(secretKeys(catalogue)));
     }
     case "drill": {
+      await requireAccess({ node: config.node });
       const { drill } = await import("./drill.ts");
       return drill(config, catalogue, stack);
     }
   }
-};
+}
+
+/** Versions that are too old to read `requiredPulumiVersion` are too old to answer this. */
+async function requirePulumi(stack: string): Promise<void> {
+  try {
+    await pulumi.requirePulumiVersion(PULUMI_VERSIONS);
+  } catch (error) {
+    const cause = error instanceof Error ? error.message.replace(/\.+$/, "") : String(error);
+    throw new pulumi.RunError(
+      `Unable to run stack ${stack}: ${cause}. Install a Pulumi CLI of version ${PULUMI_VERSIONS.replace(">=", "")} or newer.`,
+    );
+  }
+}
 
 async function checkedConfig(raw: Readonly<Record<string, string>>, context: ConfigContext): Promise<StackConfig> {
   try {

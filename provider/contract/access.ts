@@ -1,0 +1,23 @@
+/** What a stack needs to reach before it changes anything. */
+import { z } from "zod";
+import { vmIdSchema } from "./run";
+
+/** Arguments of the invoke `homelab:index:checkAccess`. */
+export const checkAccessArgsSchema = z.strictObject({
+  /** Node that the stack works on. */
+  node: z.string().min(1),
+  /** Cloudflare's id of the zone whose records the stack makes; absent: Cloudflare is not asked. */
+  zoneId: z.string().min(1).optional(),
+  /** The Docker VM whose services the stack changes; absent: it is not asked. */
+  dockerVm: z.strictObject({ vmId: vmIdSchema, address: z.string().min(1) }).optional(),
+});
+export type CheckAccessArgs = z.infer<typeof checkAccessArgsSchema>;
+
+/** Answer of `homelab:index:checkAccess`. No secrets. */
+export const accessSchema = z.strictObject({
+  /** Why the stack can't run, a sentence each; empty: nothing stands in the way. */
+  problems: z.array(z.string()),
+  /** What may stop a part of it, such as a service that does not answer just now. */
+  warnings: z.array(z.string()),
+});
+export type Access = z.infer<typeof accessSchema>;

@@ -1,0 +1,103 @@
+/** The invoke `homelab:index:checkAccess`: what a stack needs is asked before anything is touched. */
+import { connect } from "node:net";
+import { findGuest } from "../../pve/cluster/resources";
+import type { PveClient } from "../../pve/client";
+import { clusterNodes } from "../../pve/nodes/list";
+import { askCloudflare } from "../cloudflare-access";
+import type { Access, CheckAccessArgs } from "../contract/access";
+import type { ProviderContext } from "../definition";
+
+const SSH_PORT = 22;
+const SSH_TIMEOUT_MS = 3000;
+
+/** Asks Proxmox, Cloudflare and the Docker VM side by side. Never throws for what they answer. */
+export async function checkAccess(context: ProviderContext, args: CheckAccessArgs): Promise<Access> {
+  const [proxmox, cloudflare, vm] = await Promise.all([
+    proxmoxProblems(context.client, args.node),
+    cloudflareAnswer(context, args),
+    dockerVmWarnings(context.client, args),
+  ]);
+  return {
+    problems: [...proxmox, ...cloudflare.problems],
+    // Without Proxmox nothing is known of the VM.
+    warnings: [...cloudflare.warnings, ...(proxmox.length === 0 ? vm : [])],
+  };
+}
+
+async function proxmoxProblems(client: PveClient, name: string): Promise<string[]> {
+  try {
+    const nodes = await clusterNodes(client);
+    const node = nodes.find((candidate) => candidate.node === name);
+    if (node === undefined) {
+      const known = nodes.map((candidate) => candidate.node).sort();
+      return [
+        `Unable to use node "${name}": the cluster has no such node. Expected: ${known.join(" or ")} (homelab:node).`,
+      ];
+    }
+    if (node.status === "offline")
+      return [`Unable to use node "${name}": it is offline. Start it, or look why it left.`];
+    return [];
+  } catch (error) {
+    return [messageOf(error)];
+  }
+}
+
+async function cloudflareAnswer({ signal }: ProviderContext, { zoneId }: CheckAccessArgs): Promise<Access> {
+  if (zoneId === undefined) return { problems: [], warnings: [] };
+  const answer = await askCloudflare(zoneId, signal);
+  const subject = `Unable to read the DNS records of zone ${zoneId} at Cloudflare`;
+  switch (answer.kind) {
+    case "granted":
+      return { problems: [], warnings: [] };
+    case "refused":
+      return {
+        problems: [
+          `${subject}: ${answer.reason}. ` +
+            "Check CLOUDFLARE_API_TOKEN, which needs Zone.DNS:Edit on this zone, and homelab:dns.zoneId.",
+        ],
+        warnings: [],
+      };
+    case "unanswered":
+      return {
+        problems: [],
+        warnings: [`${subject}: ${answer.reason}. Changes to records will fail until it answers.`],
+      };
+  }
+}
+
+/**
+ * A VM that runs but does not answer is a warning: the change at hand may be the one that mends its network. A VM that does
+ * not run, or not yet exists, is prod's to start.
+ */
+async function dockerVmWarnings(client: PveClient, { dockerVm }: CheckAccessArgs): Promise<string[]> {
+  if (dockerVm === undefined) return [];
+  const { vmId, address } = dockerVm;
+  try {
+    if ((await findGuest(client, vmId))?.status !== "running") return [];
+  } catch {
+    return []; // said by the first question to Proxmox already
+  }
+  const refusal = await sshRefusal(address);
+  if (refusal === undefined) return [];
+  return [
+    `Unable to reach the Docker VM ${vmId} at ${address}, port ${SSH_PORT}, although it runs: ${refusal}. ` +
+      "Changes to services will fail until it answers: look at its console, and at homelab:dockerVm.address.",
+  ];
+}
+
+async function sshRefusal(address: string): Promise<string | undefined> {
+  return new Promise((done) => {
+    const socket = connect({ host: address, port: SSH_PORT, timeout: SSH_TIMEOUT_MS });
+    const end = (refusal: string | undefined): void => {
+      socket.destroy();
+      done(refusal);
+    };
+    socket.once("connect", () => end(undefined));
+    socket.once("timeout", () => end(`no answer within ${SSH_TIMEOUT_MS / 1000} s`));
+    socket.once("error", (error: NodeJS.ErrnoException) => end(error.code ?? error.message));
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
