@@ -45,7 +45,7 @@ const TOKEN = "homelab:components:RestoredGuest";
 export class RestoredGuest extends pulumi.ComponentResource {
   /** The run that checks and verdict belong to. */
   readonly run: pulumi.Output<RunRef>;
-  /** ISO 8601 UTC: start of the run. */
+  /** ISO 8601 UTC by the node's clock: start of the run. */
   readonly startedAt: pulumi.Output<string>;
   readonly bootStatus: pulumi.Output<StepStatus>;
   /** Kernel boot id of the restored guest; empty if it never answered. */
@@ -64,6 +64,8 @@ export class RestoredGuest extends pulumi.ComponentResource {
         vmName: args.vmName,
         sourceVmId: args.sourceVmId,
         restorePoint: args.restorePoint,
+        storage: args.storage,
+        ...(args.memoryMiB === undefined ? {} : { memoryMiB: args.memoryMiB }),
         evidenceDir: args.evidenceDir,
         rtoTargetSeconds: args.rtoTargetSeconds,
         rpoTargetSeconds: args.rpoTargetSeconds,
@@ -98,7 +100,7 @@ export class RestoredGuest extends pulumi.ComponentResource {
       { parent: this, dependsOn: [vm], deleteBeforeReplace: true },
     );
     this.run = lease.run;
-    this.startedAt = lease.startedAt;
+    this.startedAt = lease.startedAtNode;
     this.bootStatus = boot.status;
     this.bootId = boot.bootId;
     this.registerOutputs({ bootStatus: this.bootStatus });

@@ -35,14 +35,15 @@ export interface ResourceDefinition<I extends object, O extends I> {
   /** Refuses secret inputs: the resource writes them into evidence, which is plain text. */
   readonly refusesSecrets?: boolean;
   /** Further checks of valid inputs; `standing` is the present input when the resource already exists. */
-  check?(inputs: I, standing: I | undefined): Promise<PropertyFailure[]>;
+  check?(context: ProviderContext, inputs: I, standing: I | undefined): Promise<PropertyFailure[]>;
   /** Whether the outside world differs from the recorded outputs although the inputs are equal. May repair files silently. */
   hasDrifted?(outputs: O): Promise<boolean>;
   create(context: ProviderContext, inputs: I): Promise<{ id: string; outputs: O }>;
   /** Present outputs; undefined when the resource is gone. */
   read?(context: ProviderContext, outputs: O): Promise<O | undefined>;
   update?(context: ProviderContext, inputs: I, outputs: O): Promise<O>;
-  delete?(context: ProviderContext, outputs: O): Promise<void>;
+  /** Reads for itself what it needs of the recorded outputs, because another version may have recorded them. */
+  delete?(context: ProviderContext, recorded: Readonly<Record<string, unknown>>): Promise<void>;
 }
 
 /** Thrown by `create` or `update` when something was made although the step failed, so that the engine records it. */

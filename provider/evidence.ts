@@ -52,8 +52,21 @@ export function judge(events: readonly JournalEvent[], expected: Expectations): 
   const recovery = eventsOf(events, "recovery-point").at(-1);
   if (recovery !== undefined && recovery.status !== "passed")
     reasons.push(`recovery point ${recovery.status}: ${recovery.detail}`);
+  if (recovery !== undefined && isInFuture(recovery)) reasons.push(`recovery point: ${futureText(recovery)}`);
   if (expected.recoveryPoint && recovery === undefined) reasons.push("recovery point: was not measured");
   return { verdict: reasons.length === 0 ? "passed" : "failed", reasons };
+}
+
+/** A row that is newer than the start of the drill can't be: some clock is wrong, and there is no RPO. */
+function isInFuture({ rpoSeconds }: EventOf<"recovery-point">): boolean {
+  return rpoSeconds !== null && rpoSeconds < 0;
+}
+
+function futureText({ recoveryPoint, rpoSeconds }: EventOf<"recovery-point">): string {
+  return (
+    `its newest row (${recoveryPoint ?? "unknown"}) is ${(-(rpoSeconds ?? 0)).toFixed(1)} s later than the start of the ` +
+    "drill by the node's clock, so the clock of the VM or of the node is wrong and no RPO was measured"
+  );
 }
 
 /**
@@ -112,6 +125,8 @@ function phaseDurations(events: readonly JournalEvent[], started: EventOf<"run-s
  * @throws Error when the journal has no `run-started`, that is, when there is no run to speak of.
  */
 export function evidenceFromJournal(events: readonly JournalEvent[]): Evidence {
+  const refused = eventsOf(events, "run-refused")[0];
+  if (refused !== undefined) return refusalEvidence(refused);
   const started = eventsOf(events, "run-started")[0];
   if (started === undefined) {
     throw new Error(
@@ -122,23 +137,12 @@ export function evidenceFromJournal(events: readonly JournalEvent[]): Evidence {
   const ended = eventsOf(events, "run-ended").at(-1);
   const recovery = eventsOf(events, "recovery-point").at(-1);
   const rto = ended?.verdict === "aborted" ? null : recoveryTime(events, started);
-  const rpo = recovery?.rpoSeconds ?? null;
-  const { restorePoint } = started;
+  const rpo = recovery === undefined || isInFuture(recovery) ? null : recovery.rpoSeconds;
   return {
-    schemaVersion: 1,
-    runId: started.runId,
-    kind: started.kind,
-    stack: started.stack,
+    ...identityOf(started, started.clockOffsetSeconds),
     verdict: ended?.verdict ?? "aborted",
     reasons: ended?.reasons ?? ["the run did not end"],
-    startedAt: started.at,
     endedAt: ended?.at ?? events.at(-1)?.at ?? started.at,
-    source: {
-      vmId: started.sourceVmId,
-      ...restorePoint,
-      archiveAgeSeconds: Math.round(Date.parse(started.at) / 1000) - restorePoint.archiveTime,
-    },
-    target: { node: started.node, vmId: started.vmId, vmName: started.vmName },
     rto: {
       seconds: rto,
       targetSeconds: started.rtoTargetSeconds,
@@ -164,20 +168,73 @@ export function evidenceFromJournal(events: readonly JournalEvent[]): Evidence {
       }),
     ),
     findings: eventsOf(events, "finding").map((event) => event.text),
-    environmentNotes: started.environmentNotes,
   };
 }
 
-/** Findings about targets that were missed; they do not change the verdict. */
+type Identity = Pick<
+  Evidence,
+  "schemaVersion" | "runId" | "kind" | "stack" | "startedAt" | "source" | "target" | "clock" | "environmentNotes"
+>;
+
+/** What a run and a refused one both have. */
+function identityOf(event: EventOf<"run-started" | "run-refused">, clockOffsetSeconds: number | undefined): Identity {
+  const { restorePoint } = event;
+  const startedByNode = Date.parse(event.at) / 1000 + (clockOffsetSeconds ?? 0);
+  return {
+    schemaVersion: 1,
+    runId: event.runId,
+    kind: event.kind,
+    stack: event.stack,
+    startedAt: event.at,
+    source: {
+      vmId: event.sourceVmId,
+      archive: restorePoint?.archive ?? null,
+      archiveTime: restorePoint?.archiveTime ?? null,
+      archiveBytes: restorePoint?.archiveBytes ?? null,
+      notes: restorePoint?.notes ?? null,
+      archiveAgeSeconds: restorePoint === null ? null : Math.round(startedByNode) - restorePoint.archiveTime,
+    },
+    target: { node: event.node, vmId: event.vmId, vmName: event.vmName },
+    clock: { nodeOffsetSeconds: clockOffsetSeconds ?? null },
+    environmentNotes: event.environmentNotes,
+  };
+}
+
+/** A drill that could not begin has failed, without any time. */
+function refusalEvidence(event: EventOf<"run-refused">): Evidence {
+  return {
+    ...identityOf(event, undefined),
+    verdict: "failed",
+    reasons: [`the run was refused before it began: ${event.reason}`],
+    endedAt: event.at,
+    rto: { seconds: null, targetSeconds: event.rtoTargetSeconds, met: null },
+    rpo: { seconds: null, targetSeconds: event.rpoTargetSeconds, met: null, recoveryPoint: null },
+    phases: [],
+    checks: [],
+    findings: [],
+  };
+}
+
+/** Difference of two clocks from which on it is told; measured to a second. */
+const CLOCK_SLACK_SECONDS = 5;
+
+/** Findings about targets that were missed and clocks that differ; they do not change the verdict. */
 export function targetFindings(evidence: Evidence): string[] {
   const findings: string[] = [];
   if (evidence.rto.met === false)
     findings.push(`RTO ${evidence.rto.seconds} s is over the target of ${evidence.rto.targetSeconds} s.`);
   if (evidence.rpo.met === false)
     findings.push(`RPO ${evidence.rpo.seconds} s is over the target of ${evidence.rpo.targetSeconds} s.`);
-  if (evidence.source.archiveAgeSeconds > evidence.rpo.targetSeconds)
+  const { archiveAgeSeconds } = evidence.source;
+  const { nodeOffsetSeconds } = evidence.clock;
+  if (nodeOffsetSeconds !== null && Math.abs(nodeOffsetSeconds) > CLOCK_SLACK_SECONDS)
     findings.push(
-      `The archive is ${evidence.source.archiveAgeSeconds} s old, older than the RPO target of ${evidence.rpo.targetSeconds} s.`,
+      `The clock of node ${evidence.target.node} is ${Math.abs(nodeOffsetSeconds)} s ` +
+        `${nodeOffsetSeconds > 0 ? "ahead of" : "behind"} this computer's; RPO and age count by the node's.`,
+    );
+  if (archiveAgeSeconds !== null && archiveAgeSeconds > evidence.rpo.targetSeconds)
+    findings.push(
+      `The archive is ${archiveAgeSeconds} s old, older than the RPO target of ${evidence.rpo.targetSeconds} s.`,
     );
   return findings;
 }

@@ -1,14 +1,23 @@
-/** Whether a bridge isolates: pure, from the node's interfaces. */
-import type { NodeInterface } from "../pve/nodes/network";
+/** Whether a bridge isolates: from the node's interfaces, pure, and from the guests that are attached to it. */
+import { ownPrivileges } from "../pve/access/permissions";
+import type { PveClient } from "../pve/client";
+import { type ClusterGuest, clusterGuests } from "../pve/cluster/resources";
+import { PveNotFound } from "../pve/errors";
+import { containerConfig } from "../pve/nodes/lxc";
+import { type NodeInterface, type NodeNetwork, nodeNetwork } from "../pve/nodes/network";
+import { vmConfig } from "../pve/nodes/qemu";
+import { parsePropertyString } from "../pve/property-string";
+import { networkKeys } from "../pve/vm-config";
 
-/** Why a bridge does not isolate what is attached to it; nothing if it does. */
-export function isolationProblems(interfaces: readonly NodeInterface[], name: string): string[] {
+/** Why a bridge does not isolate what is attached to it, as the node declares it; nothing if it does. */
+export function isolationProblems({ interfaces, unappliedChanges }: NodeNetwork, name: string): string[] {
+  const pending = unappliedChanges.trim() === "" ? [] : ["the node has network changes that are not applied yet"];
   const bridge = interfaces.find(({ iface }) => iface === name);
-  if (bridge === undefined) return ["it does not exist"];
+  if (bridge === undefined) return ["it does not exist", ...pending];
   const problems: string[] = [];
   if (bridge.type !== "bridge" && bridge.type !== "OVSBridge") problems.push(`it is no bridge but ${bridge.type}`);
-  const ports = (bridge.bridge_ports ?? bridge.ovs_ports ?? "").trim();
-  if (ports !== "" && ports !== "none") problems.push(`it has the port ${ports}`);
+  const ports = portsOf(bridge);
+  if (ports.length > 0) problems.push(`it has the port ${ports.join(" ")}`);
   const addresses = [bridge.cidr ?? bridge.address, bridge.cidr6 ?? bridge.address6].filter(
     (text) => text !== undefined,
   );
@@ -16,7 +25,71 @@ export function isolationProblems(interfaces: readonly NodeInterface[], name: st
   for (const method of [bridge.method, bridge.method6]) {
     if (method === "dhcp" || method === "auto") problems.push(`it gets an address by ${method}`);
   }
-  const vlans = interfaces.filter(({ iface }) => iface.startsWith(`${name}.`)).map(({ iface }) => iface);
+  const ovsPorts = interfaces.filter(({ ovs_bridge }) => ovs_bridge === name).map(({ iface }) => iface);
+  const unlisted = ovsPorts.filter((port) => !ports.includes(port));
+  if (unlisted.length > 0) problems.push(`it has the Open vSwitch port ${unlisted.join(", ")}`);
+  const vlans = interfaces
+    .filter((item) => item.iface.startsWith(`${name}.`) || item["vlan-raw-device"] === name)
+    .map(({ iface }) => iface);
   if (vlans.length > 0) problems.push(`it has the VLAN interface ${vlans.join(", ")}`);
+  const above = interfaces.filter((item) => item.iface !== name && portsOf(item).includes(name));
+  if (above.length > 0) problems.push(`it is a port of ${above.map(({ iface }) => iface).join(", ")}`);
+  return [...problems, ...pending];
+}
+
+function portsOf({ bridge_ports, ovs_ports }: NodeInterface): string[] {
+  return `${bridge_ports ?? ""} ${ovs_ports ?? ""}`.split(/\s+/).filter((port) => port !== "" && port !== "none");
+}
+
+/**
+ * Everything that keeps a bridge of a node from isolating, other guests on it included, running or not: one that routes would
+ * be a way out.
+ */
+export async function problemsOfBridge(
+  client: PveClient,
+  { node, name, ownVmId }: { readonly node: string; readonly name: string; readonly ownVmId: number },
+): Promise<string[]> {
+  const [network, neighbours] = await Promise.all([
+    nodeNetwork(client, node),
+    neighboursOn(client, { node, name, ownVmId }),
+  ]);
+  return [...isolationProblems(network, name), ...neighbours];
+}
+
+async function neighboursOn(
+  client: PveClient,
+  { node, name, ownVmId }: { readonly node: string; readonly name: string; readonly ownVmId: number },
+): Promise<string[]> {
+  const privileges = await ownPrivileges(client, "/vms");
+  if (!privileges.has("VM.Audit")) {
+    return ["whether other guests are on it can't be told, because the token lacks VM.Audit on /vms"];
+  }
+  const guests = (await clusterGuests(client)).filter((guest) => guest.node === node && guest.vmid !== ownVmId);
+  const problems: string[] = [];
+  for (const guest of guests) {
+    const configs = await configsOf(client, guest);
+    if (configs.some((config) => isAttachedTo(config, name))) {
+      const kind = guest.type === "lxc" ? "container" : "VM";
+      problems.push(`${kind} ${guest.vmid} (${guest.name ?? "without a name"}) is on it`);
+    }
+  }
   return problems;
+}
+
+/** A guest's configuration as it will be and, where they may differ, as it runs. None of a guest that has just gone. */
+async function configsOf(client: PveClient, { node, vmid, type, status }: ClusterGuest): Promise<Config[]> {
+  try {
+    if (type === "lxc") return [await containerConfig(client, node, vmid)];
+    const declared = await vmConfig(client, node, vmid);
+    return status === "running" ? [declared, await vmConfig(client, node, vmid, { current: true })] : [declared];
+  } catch (error) {
+    if (error instanceof PveNotFound) return [];
+    throw error;
+  }
+}
+
+type Config = Readonly<Record<string, string>>;
+
+function isAttachedTo(config: Config, bridge: string): boolean {
+  return networkKeys(config).some((key) => parsePropertyString(config[key] ?? "", "model")["bridge"] === bridge);
 }

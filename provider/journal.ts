@@ -1,11 +1,13 @@
 /** The run journal on disk: appended line by line, each synced before the step goes on. */
 import { mkdir, open, readdir, readFile, truncate } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { type Evidence, type JournalEvent, journalEventSchema } from "./contract/evidence";
 import { evidenceFromJournal } from "./evidence";
 import { hasCode, readFileIfThere, writeFileAtomically } from "./files";
 import { isProcessAlive } from "./process-alive";
 import { renderReport } from "./report";
+import { messageOf } from "./text";
 
 /** An event without what the journal adds itself. */
 export type NewEvent = DistributiveOmit<JournalEvent, "at" | "runId">;
@@ -128,30 +130,58 @@ async function runFolders(evidenceDir: string): Promise<JournalRef[]> {
     .sort((left, right) => (left.runId < right.runId ? 1 : -1));
 }
 
-/** The newest run on a VMID; undefined if there is none. */
-export async function newestRunOn(evidenceDir: string, node: string, vmId: number): Promise<KnownRun | undefined> {
+/** A run as it can be read, or why it can't. */
+type FoundRun = (KnownRun & { readonly problem?: undefined }) | (JournalRef & { readonly problem: string });
+
+/** All runs that have a journal, newest first. One that can't be read must not keep the others from being found. */
+async function* runsIn(evidenceDir: string): AsyncGenerator<FoundRun> {
   for (const ref of await runFolders(evidenceDir)) {
     if ((await readFileIfThere(journalFile(ref.runDir))) === undefined) continue;
-    const events = await readJournal(ref.runDir);
-    const started = events.find((event) => event.type === "run-started");
-    if (started?.node === node && started.vmId === vmId) return { ...ref, events };
+    try {
+      yield { ...ref, events: await readJournal(ref.runDir) };
+    } catch (error) {
+      yield { ...ref, problem: messageOf(error) };
+    }
+  }
+}
+
+/** The newest run on a VMID whose journal can be read; undefined if there is none. */
+export async function newestRunOn(evidenceDir: string, node: string, vmId: number): Promise<KnownRun | undefined> {
+  for await (const run of runsIn(evidenceDir)) {
+    if (run.problem !== undefined) continue;
+    const started = run.events.find((event) => event.type === "run-started");
+    if (started?.node === node && started.vmId === vmId) return run;
   }
   return undefined;
 }
 
-/** Closes every run that has no evidence and whose process is dead. Gives the ids of the closed ones. */
-export async function closeDeadRuns(evidenceDir: string): Promise<string[]> {
-  const closed: string[] = [];
-  for (const ref of await runFolders(evidenceDir)) {
-    if ((await readFileIfThere(journalFile(ref.runDir))) === undefined) continue;
-    if ((await readFileIfThere(join(ref.runDir, EVIDENCE))) !== undefined) continue;
-    const events = await readJournal(ref.runDir);
-    const started = events.find((event) => event.type === "run-started");
-    if (started === undefined || (await isProcessAlive(started.pid, new Date(started.at)))) continue;
-    if (!(await closeAsAborted(ref, `the process ${started.pid} that ran it ended without a verdict`))) {
-      await writeEvidence(ref.runDir);
+/** What looking for dead runs gave. */
+export interface DeadRuns {
+  /** Ids of the runs that were closed as aborted. */
+  readonly closed: string[];
+  /** Why journals could not be read, one text each. */
+  readonly problems: string[];
+}
+
+/**
+ * Closes every run of this computer that has no evidence and whose process is dead. Runs of another computer are left to it,
+ * because a process id means nothing here.
+ */
+export async function closeDeadRuns(evidenceDir: string, host = hostname()): Promise<DeadRuns> {
+  const dead: DeadRuns = { closed: [], problems: [] };
+  for await (const run of runsIn(evidenceDir)) {
+    if ((await readFileIfThere(join(run.runDir, EVIDENCE))) !== undefined) continue;
+    if (run.problem !== undefined) {
+      dead.problems.push(run.problem);
+      continue;
     }
-    closed.push(ref.runId);
+    const started = run.events.find((event) => event.type === "run-started");
+    if (started === undefined || (started.host ?? host) !== host) continue;
+    if (await isProcessAlive(started.pid, new Date(started.at))) continue;
+    if (!(await closeAsAborted(run, `the process ${started.pid} that ran it ended without a verdict`))) {
+      await writeEvidence(run.runDir);
+    }
+    dead.closed.push(run.runId);
   }
-  return closed;
+  return dead;
 }

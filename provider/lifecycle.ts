@@ -8,7 +8,7 @@ import { containsUnknown, type Decoded, decodeProperties, encodeOutputs } from "
 /** The engine's calls for one resource type, on raw property bags. */
 export interface Lifecycle {
   readonly token: string;
-  check(olds: unknown, news: unknown): Promise<provider.CheckResult>;
+  check(context: ProviderContext, olds: unknown, news: unknown): Promise<provider.CheckResult>;
   diff(olds: unknown, news: unknown): Promise<provider.DiffResult>;
   create(context: ProviderContext, inputs: unknown): Promise<provider.CreateResult>;
   read(context: ProviderContext, id: string, outputs: unknown): Promise<provider.ReadResult>;
@@ -61,7 +61,7 @@ export function lifecycleOf<I extends object, O extends I>(definition: ResourceD
   return {
     token,
 
-    async check(olds, news) {
+    async check(context, olds, news) {
       const decoded = decodeProperties(news);
       const { inputs, failures } = validateInputs(schema, decoded);
       const secretFailures: PropertyFailure[] = definition.refusesSecrets
@@ -73,7 +73,7 @@ export function lifecycleOf<I extends object, O extends I>(definition: ResourceD
       const allFailures = [...failures, ...secretFailures];
       if (allFailures.length === 0 && inputs !== undefined && definition.check !== undefined) {
         const standing = validateInputs(schema, decodeProperties(olds)).inputs;
-        allFailures.push(...(await definition.check(inputs, standing)));
+        allFailures.push(...(await definition.check(context, inputs, standing)));
       }
       return { inputs: news, failures: allFailures };
     },
@@ -136,7 +136,7 @@ export function lifecycleOf<I extends object, O extends I>(definition: ResourceD
     },
 
     async delete(context, outputs) {
-      await definition.delete?.(context, storedOutputs(decodeProperties(outputs)));
+      await definition.delete?.(context, decodeProperties(outputs).values);
     },
   };
 }

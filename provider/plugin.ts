@@ -45,7 +45,7 @@ export function createProvider({
   return {
     version: PROVIDER_VERSION,
     schema: schemaText(),
-    check: async (urn, olds, news) => lifecycleOfUrn(urn).check(olds, news),
+    check: async (urn, olds, news) => lifecycleOfUrn(urn).check(contextFor(urn), olds, news),
     diff: async (_id, urn, olds, news) => lifecycleOfUrn(urn).diff(olds, news),
     create: async (urn, inputs) => track(lifecycleOfUrn(urn).create(contextFor(urn), inputs)),
     read: async (id, urn, props) => track(lifecycleOfUrn(urn).read(contextFor(urn), id, props)),

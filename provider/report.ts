@@ -23,6 +23,10 @@ function objective(value: number | null, target: number, met: boolean | null, ab
   return `${printSeconds(value)}, target ${printSeconds(target)}: ${met === true ? "met" : "missed"}`;
 }
 
+function printTime(seconds: number | null): string {
+  return seconds === null ? "unknown" : new Date(seconds * 1000).toISOString();
+}
+
 /** Renders `report.md`. */
 export function renderReport(evidence: Evidence): string {
   const lines = [
@@ -35,8 +39,8 @@ export function renderReport(evidence: Evidence): string {
       [
         ["Started", evidence.startedAt],
         ["Ended", evidence.endedAt],
-        ["Archive", evidence.source.archive],
-        ["Archive made", new Date(evidence.source.archiveTime * 1000).toISOString()],
+        ["Archive", evidence.source.archive ?? "none"],
+        ["Archive made", printTime(evidence.source.archiveTime)],
         ["Source VM", String(evidence.source.vmId)],
         ["Restored as", `VM ${evidence.target.vmId} (${evidence.target.vmName}) on ${evidence.target.node}`],
         ["RTO", objective(evidence.rto.seconds, evidence.rto.targetSeconds, evidence.rto.met, "not reached")],

@@ -36,6 +36,18 @@ export function requireComplete<I>(schema: z.ZodType<I>, decoded: Decoded, what:
   );
 }
 
+/** Reads what is needed of a recorded state, whichever version recorded it. */
+export function readRecorded<T>(
+  schema: z.ZodType<T>,
+  recorded: Readonly<Record<string, unknown>>,
+  { action, advice }: { readonly action: string; readonly advice: string },
+): T {
+  const result = schema.safeParse(recorded);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => `${printPath(issue.path)}: ${issue.message}`);
+  throw new Error(`Unable to ${action}: its recorded state lacks what is needed (${problems.join("; ")}). ${advice}`);
+}
+
 function isRelated(left: readonly PropertyKey[], right: readonly PropertyKey[]): boolean {
   const length = Math.min(left.length, right.length);
   return left.slice(0, length).every((key, index) => String(key) === String(right[index]));

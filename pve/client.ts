@@ -21,6 +21,8 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Limit for the whole answer; default 60 s. */
   readonly timeoutMs?: number;
+  /** Gets the whole answer, for what PVE says beside its `data`, such as `changes`. */
+  readonly onBody?: (body: Readonly<Record<string, unknown>>) => void;
 }
 
 const TOKEN = /^\S+@\S+!\S+=[a-zA-Z0-9-]+$/;
@@ -57,6 +59,16 @@ export class PveClient {
     private readonly credentials: CredentialSource = credentialsFromEnvironment,
     private readonly send: typeof fetch = fetch,
   ) {}
+
+  /** Who asks, `user@realm!name`, as it stands in the UPID of each task that a call starts. Not secret. */
+  get tokenId(): string {
+    return this.credentials().token.replace(/=[^=]*$/, "");
+  }
+
+  /** Where the API is: host and port. */
+  get host(): string {
+    return new URL(this.credentials().endpoint).host;
+  }
 
   /** Reads; transient connection errors are tried again twice. */
   async get<T>(path: string, schema: z.ZodType<T>, query: PveParameters = {}, options: CallOptions = {}): Promise<T> {
@@ -95,7 +107,7 @@ export class PveClient {
     path: string,
     schema: z.ZodType<T>,
     parameters: PveParameters,
-    { signal, timeoutMs = DEFAULT_TIMEOUT_MS }: CallOptions,
+    { signal, timeoutMs = DEFAULT_TIMEOUT_MS, onBody }: CallOptions,
   ): Promise<T> {
     const { endpoint, token } = this.credentials();
     const call: PveCall = { method, path: decodeURIComponent(path) };
@@ -123,7 +135,7 @@ export class PveClient {
       throw classifyConnection(call, new URL(base).host, error);
     }
     if (answer.status >= 400) throw classifyAnswer(call, answer);
-    return readData(call, new URL(base).host, answer, schema);
+    return readData(call, new URL(base).host, answer, schema, onBody);
   }
 }
 
@@ -139,7 +151,13 @@ function encodeParameters(parameters: PveParameters): string {
   return pairs.join("&");
 }
 
-function readData<T>(call: PveCall, host: string, answer: { status: number; body: string }, schema: z.ZodType<T>): T {
+function readData<T>(
+  call: PveCall,
+  host: string,
+  answer: { status: number; body: string },
+  schema: z.ZodType<T>,
+  onBody: CallOptions["onBody"],
+): T {
   let body: unknown;
   try {
     body = JSON.parse(answer.body);
@@ -149,6 +167,7 @@ function readData<T>(call: PveCall, host: string, answer: { status: number; body
   if (typeof body !== "object" || body === null || !("data" in body)) {
     throw foreignAnswer(call, host, `${host} answered ${answer.status} with JSON that has no data`);
   }
+  onBody?.({ ...body });
   const parsed = schema.safeParse(body.data);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map((issue) => `${issue.path.join(".") || "data"}: ${issue.message}`);

@@ -47,9 +47,39 @@ export const journalEventSchema = z.discriminatedUnion("type", [
     environmentNotes: z.array(z.string()),
     /** Process that keeps the run going; a dead one means the run is over. */
     pid: z.number().int(),
+    /** Name of the computer that the process runs on, because a process id means nothing elsewhere. */
+    host: z.string().optional(),
+    /** The node's clock minus this computer's, in seconds; absent: not measured. */
+    clockOffsetSeconds: z.number().optional(),
+    /** Whether all storages were seen to hold no disk of the VMID, so that all disks found later are the run's. */
+    hadNoVolumes: z.boolean().optional(),
+  }),
+  /** A run that was not begun: nothing was changed in Proxmox. Stands alone in its journal. */
+  z.strictObject({
+    ...base,
+    type: z.literal("run-refused"),
+    kind: runKindSchema,
+    stack: z.string(),
+    node: z.string(),
+    vmId: vmIdSchema,
+    vmName: z.string(),
+    sourceVmId: vmIdSchema,
+    /** Null when none was found. */
+    restorePoint: restorePointSchema.nullable(),
+    rtoTargetSeconds: z.number(),
+    rpoTargetSeconds: z.number(),
+    environmentNotes: z.array(z.string()),
+    reason: z.string(),
   }),
   /** Written before Proxmox is asked to restore, so that a crash just after the call is recognised. */
-  z.strictObject({ ...base, type: z.literal("restore-requested"), vmId: vmIdSchema, archive: z.string() }),
+  z.strictObject({
+    ...base,
+    type: z.literal("restore-requested"),
+    vmId: vmIdSchema,
+    archive: z.string(),
+    /** Token that asks, `user@realm!name`: a task of someone else is never taken for the run's. */
+    tokenId: z.string().optional(),
+  }),
   /** Proxmox accepted the restore: from now on something of this run may be at the VMID. */
   z.strictObject({ ...base, type: z.literal("restore-accepted"), upid: z.string() }),
   /** Proxmox refused the restore by a clear answer: nothing at the VMID can be of this run. */
@@ -96,11 +126,21 @@ export const evidenceSchema = z.strictObject({
   reasons: z.array(z.string()),
   startedAt: z.string(),
   endedAt: z.string(),
-  source: z.strictObject({ vmId: vmIdSchema, ...restorePointSchema.shape, archiveAgeSeconds: z.number() }),
+  /** What was restored; all but the VM is null when no archive was found. */
+  source: z.strictObject({
+    vmId: vmIdSchema,
+    archive: z.string().nullable(),
+    archiveTime: z.number().nullable(),
+    archiveBytes: z.number().nullable(),
+    notes: z.string().nullable(),
+    archiveAgeSeconds: z.number().nullable(),
+  }),
   target: z.strictObject({ node: z.string(), vmId: vmIdSchema, vmName: z.string() }),
   /** `seconds` is null when the last check never passed: an RTO that was not reached is not a number. */
   rto: z.strictObject({ seconds: z.number().nullable(), targetSeconds: z.number(), met: z.boolean().nullable() }),
-  /** `seconds` is null when it was not measured. */
+  /** The node's clock minus this computer's; null when it was not measured. RPO and age count by the node's. */
+  clock: z.strictObject({ nodeOffsetSeconds: z.number().nullable() }),
+  /** `seconds` is null when it was not measured; never negative. */
   rpo: z.strictObject({
     seconds: z.number().nullable(),
     targetSeconds: z.number(),

@@ -49,6 +49,8 @@ export interface RestoredVmOutputs extends RestoredVmInputs {
   upid: string;
   /** Whether Proxmox accepted the create call, that is, whether something may have to be deleted. */
   created: boolean;
+  /** Host and port of the API that accepted it; empty if none did. */
+  endpoint: string;
   networks: RestoredNetwork[];
   /** Volume ids of the restored disks. */
   volumes: string[];

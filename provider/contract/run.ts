@@ -66,6 +66,10 @@ export const leaseInputsSchema = z.strictObject({
   /** VM the archive was made of. */
   sourceVmId: vmIdSchema,
   restorePoint: restorePointSchema,
+  /** Target storage for all disks, whose room is compared with the archive's disks. */
+  storage: z.string().min(1),
+  /** Memory of the restored VM in MiB; absent: as in the archive. Compared with what the node has left. */
+  memoryMiB: z.number().int().min(16).optional(),
   /** Absolute folder below which each run gets its own evidence folder. */
   evidenceDir: z.string().min(1),
   /** Targets in seconds; compared in the verdict, never a reason to stop. */
@@ -79,6 +83,10 @@ export type LeaseInputs = z.infer<typeof leaseInputsSchema>;
 /** Outputs of the lease. */
 export interface LeaseOutputs extends LeaseInputs {
   run: RunRef;
-  /** ISO 8601 UTC: start of the drill, from which the RTO counts. */
+  /** ISO 8601 UTC by this computer's clock: start of the drill, from which the RTO counts. */
   startedAt: string;
+  /** The same moment by the node's clock, which also dates the archives; from it the RPO counts. */
+  startedAtNode: string;
+  /** Host and port of the API that the run was made on, so that a `destroy` elsewhere is not taken for one here. */
+  endpoint: string;
 }

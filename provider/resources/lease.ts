@@ -1,33 +1,62 @@
 /** `homelab:drill:Lease`: opens a run. It makes nothing in Proxmox, and its deletion comes last and clears the VMID. */
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
 import { isAbsolute, join } from "node:path";
-import { findGuest, isVmIdFree } from "../../pve/cluster/resources";
-import { leaseInputsSchema, type LeaseInputs, type LeaseOutputs, type RunRef } from "../contract/run";
+import { z } from "zod";
+import { nodeTime } from "../../pve/nodes/node";
+import { capacityProblems, requireCapacity } from "../capacity";
+import { leaseInputsSchema, type LeaseInputs, type LeaseOutputs, type RunRef, runRefSchema } from "../contract/run";
 import type { ProviderContext, ResourceDefinition } from "../definition";
-import { appendEvent, closeAsAborted, closeDeadRuns, newestRunOn, readJournalIfThere } from "../journal";
+import { requireFree } from "../free-vm-id";
+import { appendEvent, closeAsAborted, closeDeadRuns, journalFile, newestRunOn, readJournalIfThere } from "../journal";
+import { newRunId, recordRefusal } from "../refusal";
 import { removeRunVm } from "../removal";
+import { messageOf } from "../text";
 import { DRILL_TOKENS } from "../tokens";
-import type { PropertyFailure } from "../validation";
+import { type PropertyFailure, readRecorded } from "../validation";
+
+/** What the deletion needs, whichever version made the state. */
+const recordedLease = z.looseObject({
+  run: z.looseObject(runRefSchema.shape),
+  endpoint: z.string().optional(),
+});
 
 export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
   token: DRILL_TOKENS.lease,
   description: "Opens a run: identity, journal and clock. Refuses to stand twice.",
   inputs: leaseInputsSchema,
-  computed: { run: "object", startedAt: "string" },
+  computed: { run: "object", startedAt: "string", startedAtNode: "string", endpoint: "string" },
   replaceOn: "all",
   deleteBeforeReplace: true,
   refusesSecrets: true,
 
-  async check(inputs, standing) {
-    return standing === undefined ? problemsWith(inputs) : [await refusal(standing)];
+  async check({ client }, inputs, standing) {
+    if (standing !== undefined) return [await refusal(standing)];
+    const problems = problemsWith(inputs);
+    if (problems.length > 0) return problems;
+    const capacity = await capacityProblems(client, inputs);
+    return capacity.map((reason) => ({
+      property: "",
+      reason: `has no room for ${inputs.restorePoint.archive}: ${reason}`,
+    }));
   },
 
   async create(context, inputs) {
     const startedAt = new Date();
-    for (const runId of await closeDeadRuns(inputs.evidenceDir)) {
+    const dead = await closeDeadRuns(inputs.evidenceDir);
+    for (const runId of dead.closed) {
       context.report("warning", `Run ${runId} had died without a verdict and was closed as aborted.`);
     }
-    await requireFree(context, inputs);
+    for (const problem of dead.problems) context.report("warning", problem);
+    const found = await lookAround(context, inputs).catch(async (error: unknown) => {
+      if (context.signal.aborted) throw error;
+      const { reportFile } = await recordRefusal(inputs, messageOf(error), startedAt);
+      throw new Error(`${messageOf(error)} The report is ${reportFile}.`, { cause: error });
+    });
+    for (const doubt of found.doubts) {
+      const text = `Disks of VM ${inputs.vmId} may exist unseen, because ${doubt}; destroy will leave all such disks alone.`;
+      context.report("warning", text);
+    }
     const run = newRun(inputs, startedAt);
     const { kind, stack, node, vmId, vmName, sourceVmId, restorePoint } = inputs;
     const { rtoTargetSeconds, rpoTargetSeconds, environmentNotes } = inputs;
@@ -38,23 +67,59 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
         ...{ kind, stack, node, vmId, vmName, sourceVmId, restorePoint, rtoTargetSeconds, rpoTargetSeconds },
         environmentNotes,
         vmUuid: run.vmUuid,
-        pid: process.pid,
+        ...{ pid: process.pid, host: hostname() },
+        clockOffsetSeconds: found.clockOffsetSeconds,
+        hadNoVolumes: found.doubts.length === 0,
       },
       startedAt,
     );
     context.report("info", `Run ${run.runId} restores ${restorePoint.archive}; its journal is in ${run.runDir}.`);
-    return { id: run.runId, outputs: { ...inputs, run, startedAt: startedAt.toISOString() } };
+    const startedAtNode = new Date(startedAt.getTime() + found.clockOffsetSeconds * 1000).toISOString();
+    const { host: endpoint } = context.client;
+    return { id: run.runId, outputs: { ...inputs, run, startedAt: startedAt.toISOString(), startedAtNode, endpoint } };
   },
 
-  async delete(context, { run }) {
+  async delete(context, recorded) {
+    const advice = "Remove the drill's VM by hand and forget the run with pulumi state delete --all.";
+    const { run, endpoint } = readRecorded(recordedLease, recorded, { action: "end the run", advice });
     const events = await readJournalIfThere(run.runDir);
-    const { gone, detail } = await removeRunVm(context, run, events);
+    const { gone, detail } = await removeRunVm(context, { run, endpoint, events });
     context.report("info", `Run ${run.runId}: ${detail}.`);
-    if (events.length === 0) return;
+    if (events.length === 0) {
+      const text = `The journal ${journalFile(run.runDir)} is missing, so this removal stands in no evidence.`;
+      context.report("warning", text);
+      return;
+    }
     await closeAsAborted(run, "it was destroyed before it had a verdict");
     await appendEvent(run, gone ? { type: "removed", detail } : { type: "finding", text: `destroy: ${detail}` });
   },
 };
+
+interface Surroundings {
+  /** Why disks of the VMID may exist although none was seen. */
+  readonly doubts: string[];
+  /** The node's clock minus this computer's. */
+  readonly clockOffsetSeconds: number;
+}
+
+/** Everything that must hold before a run begins. Changes nothing. */
+async function lookAround({ client }: ProviderContext, inputs: LeaseInputs): Promise<Surroundings> {
+  const [doubts, clockOffsetSeconds] = await Promise.all([
+    requireFree(client, inputs),
+    clockOffset({ client }, inputs.node),
+    requireCapacity(client, inputs),
+  ]);
+  return { doubts, clockOffsetSeconds };
+}
+
+/** The node tells whole seconds, cut off; within a second the clocks count as equal. */
+async function clockOffset({ client }: Pick<ProviderContext, "client">, node: string): Promise<number> {
+  const asked = Date.now();
+  const time = await nodeTime(client, node);
+  const here = (asked + Date.now()) / 2000;
+  const offset = Math.round(time + 0.5 - here);
+  return Math.abs(offset) <= 1 ? 0 : offset;
+}
 
 /** What the schema can't say. */
 function problemsWith(inputs: LeaseInputs): PropertyFailure[] {
@@ -87,21 +152,7 @@ async function refusal({ evidenceDir, node, vmId, stack }: LeaseInputs): Promise
   };
 }
 
-async function requireFree({ client }: ProviderContext, { vmId, node }: LeaseInputs): Promise<void> {
-  const guest = await findGuest(client, vmId);
-  if (guest === undefined && (await isVmIdFree(client, vmId))) return;
-  const who =
-    guest === undefined
-      ? "a guest that the token can't see"
-      : `${guest.type === "lxc" ? "container" : "VM"} "${guest.name ?? ""}" on ${guest.node}`;
-  throw new Error(
-    `Unable to begin a run with VM ${vmId} on ${node}: the VMID is taken by ${who}. ` +
-      "Remove it if it is left over from a drill, or configure another VMID for drills.",
-  );
-}
-
 function newRun({ evidenceDir, kind, node, vmId, vmName }: LeaseInputs, at: Date): RunRef {
-  const time = at.toISOString().replaceAll(/[-:]|\.\d+/g, "");
-  const runId = `${time}-${kind}-${randomBytes(3).toString("hex")}`;
+  const runId = newRunId(kind, at);
   return { runId, runDir: join(evidenceDir, runId), node, vmId, vmName, vmUuid: randomUUID() };
 }

@@ -17,7 +17,7 @@ export const recordedRoot: ResourceDefinition<RecordedRootInputs, RecordedRootOu
   computed: { fingerprint: "string" },
   replaceOn: [],
 
-  async check({ file }) {
+  async check(_context, { file }) {
     return isAbsolute(file) ? [] : [{ property: "file", reason: `must be an absolute path, not "${file}"` }];
   },
 

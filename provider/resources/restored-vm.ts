@@ -1,6 +1,6 @@
 /** `homelab:drill:RestoredVm`: a VM from an archive, under the run's identity, isolated and not started. */
+import { z } from "zod";
 import { PveConnectionError, PveNotFound } from "../../pve/errors";
-import { nodeInterfaces } from "../../pve/nodes/network";
 import { restoreVm, vmConfig } from "../../pve/nodes/qemu";
 import { waitForTask } from "../../pve/nodes/tasks";
 import { extractConfig } from "../../pve/nodes/vzdump";
@@ -12,13 +12,23 @@ import {
   type RestoredVmOutputs,
   type StepStatus,
 } from "../contract/restore";
+import { runRefSchema } from "../contract/run";
+import { requireCapacity } from "../capacity";
 import { HalfMade, type ProviderContext, type ResourceDefinition } from "../definition";
-import { isolationProblems } from "../isolated-bridge";
+import { problemsOfBridge } from "../isolated-bridge";
 import { appendEvent, readJournalIfThere } from "../journal";
 import { removeRunVm } from "../removal";
 import { deviations, hasCloudInit, obstaclesTo, restoredParts, restoreParameters } from "../restore-parameters";
 import { messageOf } from "../text";
 import { DRILL_TOKENS } from "../tokens";
+import { readRecorded } from "../validation";
+
+/** What the deletion needs, whichever version made the state. */
+const recordedVm = z.looseObject({
+  run: z.looseObject(runRefSchema.shape),
+  created: z.boolean(),
+  endpoint: z.string().optional(),
+});
 
 type Progress = Omit<RestoredVmOutputs, keyof RestoredVmInputs>;
 
@@ -31,6 +41,7 @@ export const restoredVm: ResourceDefinition<RestoredVmInputs, RestoredVmOutputs>
     reason: "string",
     upid: "string",
     created: "boolean",
+    endpoint: "string",
     networks: "array",
     volumes: "array",
     restoreSeconds: "number",
@@ -68,17 +79,22 @@ export const restoredVm: ResourceDefinition<RestoredVmInputs, RestoredVmOutputs>
     }
   },
 
-  async delete(context, { run, created }) {
+  async delete(context, recorded) {
+    const advice = "Remove the drill's VM by hand and forget the run with pulumi state delete --all.";
+    const { run, created, endpoint } = readRecorded(recordedVm, recorded, { action: "remove the restored VM", advice });
     if (!created) return; // the lease, deleted last, looks at the VMID in any case
     const events = await readJournalIfThere(run.runDir);
-    const { gone, detail } = await removeRunVm(context, run, events);
+    const { gone, detail } = await removeRunVm(context, { run, endpoint, events });
     context.report("info", `${detail}.`);
     if (gone && events.length > 0) await appendEvent(run, { type: "removed", detail });
   },
 };
 
 function nothingYet(): Progress {
-  return { status: "failed", reason: "", upid: "", created: false, networks: [], volumes: [], restoreSeconds: 0 };
+  return {
+    ...{ status: "failed", reason: "", upid: "", created: false, endpoint: "" },
+    ...{ networks: [], volumes: [], restoreSeconds: 0 },
+  };
 }
 
 /** Restores and verifies; fills `progress` on the way. Gives the phase that failed. */
@@ -110,13 +126,15 @@ async function restore(
 ): Promise<void> {
   const { run, restorePoint, isolatedBridge } = inputs;
   const { node, vmId } = run;
-  const problems = isolationProblems(await nodeInterfaces(client, node), isolatedBridge);
+  const problems = await problemsOfBridge(client, { node, name: isolatedBridge, ownVmId: vmId });
   if (problems.length > 0) {
     throw new Error(
       `Unable to restore into bridge ${isolatedBridge} of node ${node}: ${problems.join("; ")}. ` +
-        "A drill needs a bridge without ports and addresses: declare it in prod or make it by hand.",
+        "A drill needs a bridge without ports, addresses and other guests: make one by hand, and apply the node's changes.",
     );
   }
+  // Once more, because time may have gone by since the lease: a restore must not be what fills the pool.
+  await requireCapacity(client, { node, storage: inputs.storage, memoryMiB: inputs.memoryMiB, restorePoint });
   const archiveConfig = parseVmConfig(await extractConfig(client, node, restorePoint.archive));
   const obstacles = obstaclesTo(archiveConfig);
   if (obstacles.length > 0) {
@@ -125,7 +143,10 @@ async function restore(
         "Remove these from the source VM and make a new backup.",
     );
   }
-  await appendEvent(run, { type: "restore-requested", vmId, archive: restorePoint.archive });
+  await appendEvent(run, {
+    ...{ type: "restore-requested", vmId, archive: restorePoint.archive },
+    tokenId: client.tokenId,
+  });
   const begun = performance.now();
   try {
     progress.upid = await restoreVm(client, node, restoreParameters(inputs, archiveConfig));
@@ -137,6 +158,7 @@ async function restore(
     throw error;
   }
   progress.created = true;
+  progress.endpoint = client.host;
   await appendEvent(run, { type: "restore-accepted", upid: progress.upid });
   try {
     await waitForTask(client, progress.upid, {

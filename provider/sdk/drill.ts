@@ -39,9 +39,11 @@ export class Lease extends pulumi.CustomResource {
   declare readonly run: pulumi.Output<RunRef>;
   /** ISO 8601 UTC: the moment from which the RTO counts. */
   declare readonly startedAt: pulumi.Output<string>;
+  /** The same moment by the node's clock, from which the RPO counts. */
+  declare readonly startedAtNode: pulumi.Output<string>;
 
   constructor(name: string, args: InputsOf<LeaseInputs>, opts?: pulumi.CustomResourceOptions) {
-    super(DRILL_TOKENS.lease, name, withComputed(args, ["run", "startedAt"]), opts);
+    super(DRILL_TOKENS.lease, name, withComputed(args, ["run", "startedAt", "startedAtNode", "endpoint"]), opts);
   }
 }
 
@@ -60,7 +62,7 @@ export class RestoredVm extends pulumi.CustomResource {
   declare readonly restoreSeconds: pulumi.Output<number>;
 
   constructor(name: string, args: InputsOf<RestoredVmInputs>, opts?: pulumi.CustomResourceOptions) {
-    const computed = ["status", "reason", "upid", "created", "networks", "volumes", "restoreSeconds"];
+    const computed = ["status", "reason", "upid", "created", "endpoint", "networks", "volumes", "restoreSeconds"];
     super(DRILL_TOKENS.restoredVm, name, withComputed(args, computed), opts);
   }
 }

@@ -13,10 +13,14 @@ const guestSchema = z.object({
 });
 export type ClusterGuest = z.infer<typeof guestSchema>;
 
+/** All guests of the cluster that the token can see. Needs VM.Audit on each; PVE leaves the others out silently. */
+export async function clusterGuests(client: PveClient): Promise<ClusterGuest[]> {
+  return client.get("/cluster/resources", z.array(guestSchema), { type: "vm" });
+}
+
 /** The guest with this VMID anywhere in the cluster; undefined if there is none that the token can see. */
 export async function findGuest(client: PveClient, vmId: number): Promise<ClusterGuest | undefined> {
-  const guests = await client.get("/cluster/resources", z.array(guestSchema), { type: "vm" });
-  return guests.find((guest) => guest.vmid === vmId);
+  return (await clusterGuests(client)).find((guest) => guest.vmid === vmId);
 }
 
 /** Whether a VMID is free. PVE knows guests that the token can't see. */

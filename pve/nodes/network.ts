@@ -1,6 +1,7 @@
 /** PVE `/nodes/{node}/network`: the node's interfaces as configured. */
 import { z } from "zod";
 import { type PveClient, pvePath } from "../client";
+import { pveNumber } from "../wire";
 
 const interfaceSchema = z.object({
   iface: z.string(),
@@ -17,10 +18,33 @@ const interfaceSchema = z.object({
   /** Space separated; empty or absent: none. */
   bridge_ports: z.string().optional(),
   ovs_ports: z.string().optional(),
+  /** On a port, bond or internal port of Open vSwitch: the bridge that it belongs to. */
+  ovs_bridge: z.string().optional(),
+  /** On a VLAN interface of any name: the interface below it. */
+  "vlan-raw-device": z.string().optional(),
+  "vlan-id": pveNumber.optional(),
 });
 export type NodeInterface = z.infer<typeof interfaceSchema>;
 
-/** All interfaces of a node. Needs Sys.Audit on the node. */
-export async function nodeInterfaces(client: PveClient, node: string): Promise<NodeInterface[]> {
-  return client.get(pvePath`/nodes/${node}/network`, z.array(interfaceSchema));
+/** The network of a node. */
+export interface NodeNetwork {
+  readonly interfaces: NodeInterface[];
+  /** Difference of `/etc/network/interfaces.new` to what is active, as a diff; empty: everything is applied. */
+  readonly unappliedChanges: string;
+}
+
+/** All interfaces of a node, and what was changed and not applied yet. Needs Sys.Audit on the node. */
+export async function nodeNetwork(client: PveClient, node: string): Promise<NodeNetwork> {
+  let unappliedChanges = "";
+  const interfaces = await client.get(
+    pvePath`/nodes/${node}/network`,
+    z.array(interfaceSchema),
+    {},
+    {
+      onBody: ({ changes }) => {
+        unappliedChanges = typeof changes === "string" ? changes : "";
+      },
+    },
+  );
+  return { interfaces, unappliedChanges };
 }

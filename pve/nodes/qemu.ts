@@ -25,9 +25,14 @@ const statusSchema = z.object({
 });
 export type VmStatus = z.infer<typeof statusSchema>;
 
-/** Configuration with pending changes applied. @throws PveNotFound */
-export async function vmConfig(client: PveClient, node: string, vmId: number): Promise<Record<string, string>> {
-  return client.get(pvePath`/nodes/${node}/qemu/${vmId}/config`, configSchema);
+/** Configuration with pending changes applied, or as the VM runs with `current`. @throws PveNotFound */
+export async function vmConfig(
+  client: PveClient,
+  node: string,
+  vmId: number,
+  { current }: { readonly current?: boolean } = {},
+): Promise<Record<string, string>> {
+  return client.get(pvePath`/nodes/${node}/qemu/${vmId}/config`, configSchema, { current });
 }
 
 /** Whether the VM runs. @throws PveNotFound */
@@ -67,8 +72,16 @@ export async function updateVm(client: PveClient, node: string, vmId: number, ch
   await client.put(pvePath`/nodes/${node}/qemu/${vmId}/config`, z.unknown(), changes);
 }
 
-/** Deletes a stopped VM with its disks and gives the task's UPID. Unreferenced disks of the VMID go too. */
-export async function destroyVm(client: PveClient, node: string, vmId: number): Promise<string> {
-  const query = { purge: true, "destroy-unreferenced-disks": true };
+/**
+ * Deletes a stopped VM with its disks and gives the task's UPID. With `unreferencedDisks`, every disk volume named after the
+ * VMID goes too, on every enabled storage, whoever made it.
+ */
+export async function destroyVm(
+  client: PveClient,
+  node: string,
+  vmId: number,
+  { unreferencedDisks }: { readonly unreferencedDisks: boolean },
+): Promise<string> {
+  const query = { purge: true, "destroy-unreferenced-disks": unreferencedDisks };
   return client.delete(pvePath`/nodes/${node}/qemu/${vmId}`, upidText, query);
 }

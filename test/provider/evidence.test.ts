@@ -142,6 +142,26 @@ test("missed targets are findings", () => {
   ]);
 });
 
+test("the age counts by the node's clock, and a clock that differs is a finding", () => {
+  const skewed = { ...started, clockOffsetSeconds: -90 };
+  const evidence = evidenceFromJournal([skewed, ...good.slice(1)]);
+  expect(evidence.clock).toEqual({ nodeOffsetSeconds: -90 });
+  expect(evidence.source.archiveAgeSeconds).toBe(3510);
+  expect(targetFindings(evidence)).toEqual([
+    "The clock of node pve is 90 s behind this computer's; RPO and age count by the node's.",
+  ]);
+});
+
+test("an RPO below zero is no RPO but a wrong clock, and never passes", () => {
+  const future: JournalEvent = { ...recovery, recoveryPoint: at(30), rpoSeconds: -30 };
+  const events = [started, ...boot, check("postgres", 70), future, check("miniflux", 80)];
+  expect(judge(events, expected).reasons).toEqual([
+    `recovery point: its newest row (${at(30)}) is 30.0 s later than the start of the drill by the node's clock, ` +
+      "so the clock of the VM or of the node is wrong and no RPO was measured",
+  ]);
+  expect(evidenceFromJournal(events).rpo).toMatchObject({ seconds: null, met: null, recoveryPoint: at(30) });
+});
+
 test("the report names verdict, archive, times and each failed check, and keeps table cells in their cells", () => {
   const events = [started, ...boot, check("postgres", 70), check("mini|flux", 80, "failed")];
   const report = renderReport(evidenceFromJournal([...events, ended(judge(events, expected))]));

@@ -19,9 +19,10 @@ afterEach(async () => rm(evidenceDir, { recursive: true }));
 
 const ref = (runId: string): { runId: string; runDir: string } => ({ runId, runDir: join(evidenceDir, runId) });
 
-async function start(runId: string, pid = process.pid, vmId = 9200): Promise<void> {
+async function start(runId: string, pid = process.pid, vmId = 9200, host?: string): Promise<void> {
   await appendEvent(ref(runId), {
     ...{ type: "run-started", kind: "drill", stack: "drill", node: "pve", vmId, vmName: "d", sourceVmId: 200, pid },
+    ...(host === undefined ? {} : { host }),
     vmUuid: "6f0c1c3e-54a5-4a34-9d54-1a9b6a3f0c11",
     restorePoint: { archive: "nas:backup/x", archiveTime: 1, archiveBytes: 1, notes: "" },
     ...{ rtoTargetSeconds: 1, rpoTargetSeconds: 1, environmentNotes: [] },
@@ -53,7 +54,7 @@ test("a dead run whose last line was cut off is closed, and its journal can be r
   await rm(ref("whole").runDir, { recursive: true });
   await mkdir(ref("torn").runDir);
   await writeFile(journalFile(ref("torn").runDir), `${written}{"type":"find`);
-  expect(await closeDeadRuns(evidenceDir)).toEqual(["torn"]);
+  expect(await closeDeadRuns(evidenceDir)).toEqual({ closed: ["torn"], problems: [] });
   expect((await readJournal(ref("torn").runDir)).map(({ type }) => type)).toEqual(["run-started", "run-ended"]);
 });
 
@@ -62,8 +63,8 @@ test("dead runs are closed once, living and ended ones are left alone", async ()
   await start("2-living");
   await start("3-ended", 2 ** 22 - 1);
   expect(await closeAsAborted(ref("3-ended"), "by hand")).toBe(true);
-  expect(await closeDeadRuns(evidenceDir)).toEqual(["1-dead"]);
-  expect(await closeDeadRuns(evidenceDir)).toEqual([]);
+  expect(await closeDeadRuns(evidenceDir)).toEqual({ closed: ["1-dead"], problems: [] });
+  expect(await closeDeadRuns(evidenceDir)).toEqual({ closed: [], problems: [] });
   expect(await readdir(ref("2-living").runDir)).toEqual(["journal.ndjson"]);
   expect(await readFile(join(ref("1-dead").runDir, "report.md"), "utf8")).toContain("ended without a verdict");
 });
@@ -80,4 +81,25 @@ test("a process that only has the id of an older one is not that one", async () 
   expect(await isProcessAlive(process.pid, new Date())).toBe(true);
   expect(await isProcessAlive(process.pid, new Date(Date.now() - 365 * 24 * 3600 * 1000))).toBe(false);
   expect(await isProcessAlive(2 ** 22 - 1, new Date())).toBe(false);
+});
+
+test("a run of another computer is left to it, because its process id means nothing here", async () => {
+  await start("1-here", 2 ** 22 - 1, 9200, "desk");
+  await start("2-there", 2 ** 22 - 1, 9200, "laptop");
+  expect(await closeDeadRuns(evidenceDir, "desk")).toEqual({ closed: ["1-here"], problems: [] });
+  expect((await readJournal(ref("2-there").runDir)).map(({ type }) => type)).toEqual(["run-started"]);
+});
+
+test("a journal that can't be read is named and keeps no other run from being found or closed", async () => {
+  await start("1-dead", 2 ** 22 - 1);
+  await start("2-broken", 2 ** 22 - 1);
+  await appendFile(journalFile(ref("2-broken").runDir), "no event\n");
+  expect(await closeDeadRuns(evidenceDir)).toEqual({
+    closed: ["1-dead"],
+    problems: [
+      `Unable to read line 2 of the journal ${journalFile(ref("2-broken").runDir)}: it is no journal event. ` +
+        "The journal was changed by hand; restore it or move its folder away.",
+    ],
+  });
+  expect((await newestRunOn(evidenceDir, "pve", 9200))?.runId).toBe("1-dead");
 });

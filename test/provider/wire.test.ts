@@ -43,7 +43,7 @@ const context = {
 const thing = lifecycleOf(definition);
 
 test("check reports every problem at once, by property, with the bad value", async () => {
-  const { failures } = await thing.check({}, { name: "x", size: -1, parts: [{ key: 1 }], extra: 1 });
+  const { failures } = await thing.check(context, {}, { name: "x", size: -1, parts: [{ key: 1 }], extra: 1 });
   expect(failures?.map(({ property }) => property).sort()).toEqual(["", "name", "parts[0].key", "size"]);
   expect(failures?.find(({ property }) => property === "size")?.reason).toContain("-1");
 });
@@ -51,7 +51,7 @@ test("check reports every problem at once, by property, with the bad value", asy
 test("unknown values are no problem yet, in any of Pulumi's forms", async () => {
   for (const unknown of [unknownValue, output({}), secret(unknownValue)]) {
     const news = { name: unknown, size: -1, parts: [{ key: unknown }] };
-    const result = await thing.check({}, news);
+    const result = await thing.check(context, {}, news);
     expect(result.failures?.map(({ property }) => property)).toEqual(["size"]);
     expect(result.inputs).toBe(news);
   }
@@ -66,6 +66,7 @@ test("secrets are read like plain values, and stay secret in the outputs, comput
 
 test("a resource that writes evidence refuses secrets", async () => {
   const { failures } = await lifecycleOf({ ...definition, refusesSecrets: true }).check(
+    context,
     {},
     { name: "thing", size: 1, parts: [{ key: secret("x") }] },
   );
@@ -121,4 +122,16 @@ test("the schema lists every token", () => {
       startTimeoutSeconds: { type: "number" },
     },
   });
+});
+
+test("delete gets what was recorded, also by a version with other inputs", async () => {
+  const deleted: unknown[] = [];
+  const deleting = lifecycleOf({
+    ...definition,
+    delete: async (_context, recorded) => {
+      deleted.push(recorded);
+    },
+  });
+  await deleting.delete(context, { name: "thing", colour: secret("red"), length: 5 });
+  expect(deleted).toEqual([{ name: "thing", colour: "red", length: 5 }]);
 });

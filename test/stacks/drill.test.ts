@@ -20,7 +20,7 @@ const ARCHIVE = "nas:backup/vzdump-qemu-200-2026_11_20-02_00_00.vma.zst";
 const restorePoint = { archive: ARCHIVE, archiveTime: 1795140000, archiveBytes: 300_000_000, notes: "docker" };
 
 const mocks: Mocks = {
-  "homelab:drill:Lease": (name) => ({ id: name, outputs: { run: RUN, startedAt: "2026-11-20T10:00:00.000Z" } }),
+  "homelab:drill:Lease": (name) => ({ id: name, outputs: { run: RUN, startedAtNode: "2026-11-20T10:00:00.000Z" } }),
   "homelab:drill:RestoredVm": (name) => ({ id: name, outputs: { status: "passed" } }),
   "homelab:drill:GuestBoot": (name) => ({ id: name, outputs: { status: "passed", bootId: "boot-2" } }),
   "homelab:drill:ServiceCheck": (name) => ({ id: name, outputs: { status: "passed", results: [] } }),

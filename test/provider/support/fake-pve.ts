@@ -7,6 +7,7 @@ import { printUpid } from "../../../pve/upid";
 
 export const NODE = "pve";
 export const ARCHIVE = "nas:backup/vzdump-qemu-200-2026_11_20-01_00_00.vma.zst";
+const GIB = 2 ** 30;
 export const ARCHIVE_TIME = Date.UTC(2026, 10, 20, 1, 0, 0) / 1000;
 
 /** What a command in the guest gives. */
@@ -58,9 +59,28 @@ export class FakePve {
     },
   ];
   storage: Record<string, unknown> = { type: "dir", content: "backup", active: 1, enabled: 1 };
+  /** Storage of the restored disks. */
+  diskStorage: Record<string, unknown> = {
+    ...{ storage: "local-lvm", type: "lvmthin", content: "images,rootdir", active: 1, enabled: 1 },
+    ...{ total: 100 * GIB, avail: 50 * GIB },
+  };
+  /** Further storages of the node. */
+  otherStorages: Record<string, unknown>[] = [];
+  /** Disks by storage that no VM's configuration names. */
+  orphans: Record<string, string[]> = {};
+  memory = { total: 16 * GIB, used: 8 * GIB, free: 4 * GIB, available: 8 * GIB };
+  /** The node's clock minus this computer's, in seconds. */
+  clockOffsetSeconds = 0;
+  /** Containers (LXC) by VMID. */
+  readonly containers = new Map<number, Record<string, unknown>>();
+  /** What stands beside the data of the node's network. */
+  networkChanges: string | undefined;
   privileges: Record<string, Record<string, number>> = {
     "/storage/nas": { "Datastore.AllocateSpace": 1 },
+    "/storage": { "Datastore.Audit": 1 },
     "/vms/200": { "VM.Backup": 1 },
+    "/vms/9200": { "VM.Config.Disk": 1 },
+    "/vms": { "VM.Audit": 1 },
   };
   interfaces: Record<string, unknown>[] = [
     { iface: "vmbr0", type: "bridge", bridge_ports: "eno1", cidr: "192.168.20.1/24", method: "static" },
@@ -87,14 +107,16 @@ export class FakePve {
   restoreHangs = false;
   /** Changes what a restore makes. */
   afterRestore: (config: Record<string, string>) => void = () => undefined;
+  /** A destroy whose task ends well although the VM stays. */
+  destroyLies = false;
   agentAnswers = true;
   guest: (command: string[], input: string | undefined) => GuestAnswer = () => ({ exitCode: 0 });
   private readonly commands = new Map<number, GuestAnswer>();
   private counter = 0;
 
   /** A client that talks to this fake and to nothing else. */
-  client(): PveClient {
-    const credentials = { endpoint: "https://fake:8006", token: "root@pam!t=00000000-0000-4000-8000-000000000000" };
+  client({ host = "fake", user = "root@pam!t" } = {}): PveClient {
+    const credentials = { endpoint: `https://${host}:8006`, token: `${user}=00000000-0000-4000-8000-000000000000` };
     return new PveClient(
       () => credentials,
       async (input, init) => this.answer(new URL(input instanceof Request ? input.url : input), init),
@@ -110,7 +132,9 @@ export class FakePve {
         : new URLSearchParams(typeof init?.body === "string" ? init.body : "");
     if (method !== "GET") this.writes.push({ call: `${method} ${path}`, parameters });
     try {
-      return Response.json({ data: this.handle(method, path, parameters) ?? null });
+      const data = this.handle(method, path, parameters) ?? null;
+      const changes = path === `/nodes/${NODE}/network` ? this.networkChanges : undefined;
+      return Response.json({ data, changes });
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       const body = { data: null, message: `${error.message}\n`, errors: error.errors };
@@ -120,9 +144,13 @@ export class FakePve {
 
   private handle(method: string, path: string, parameters: URLSearchParams): unknown {
     if (path === "/cluster/resources") {
-      return [...this.vms].map(([vmid, { config, status }]) => ({
+      const vms = [...this.vms].map(([vmid, { config, status }]) => ({
         ...{ vmid, node: NODE, type: "qemu", name: config["name"], status },
       }));
+      const containers = [...this.containers].map(([vmid, { hostname }]) => ({
+        ...{ vmid, node: NODE, type: "lxc", name: hostname, status: "running" },
+      }));
+      return [...vms, ...containers];
     }
     if (path === "/cluster/nextid") {
       const vmId = Number(parameters.get("vmid"));
@@ -137,13 +165,31 @@ export class FakePve {
     }
     if (path === `/nodes/${NODE}/network`) return this.interfaces;
     if (path === `/nodes/${NODE}/vzdump/extractconfig`) return this.archiveConfig;
-    if (path === `/nodes/${NODE}/storage/nas/status`) return this.storage;
     if (path === `/nodes/${NODE}/storage/nas/content`) return this.backups;
+    if (path.startsWith(`/nodes/${NODE}/storage`)) return this.handleStorage(path);
+    if (path === `/nodes/${NODE}/time`) {
+      const time = Math.floor(Date.now() / 1000) + this.clockOffsetSeconds;
+      return { time, localtime: time, timezone: "UTC" };
+    }
+    if (path === `/nodes/${NODE}/status`) return { memory: this.memory };
+    const container = /^\/nodes\/pve\/lxc\/(\d+)\/config$/.exec(path)?.[1];
+    if (container !== undefined) return this.containers.get(Number(container));
     if (path === `/nodes/${NODE}/qemu` && method === "POST") return this.restore(parameters);
     if (path.startsWith(`/nodes/${NODE}/tasks`)) return this.handleTask(method, path, parameters);
     const [, vmId, rest] = /^\/nodes\/pve\/qemu\/(\d+)(.*)$/.exec(path) ?? [];
     if (vmId === undefined) throw new Refusal(501, `Method '${method} ${path}' not implemented`);
     return this.handleVm(method, Number(vmId), rest ?? "", parameters);
+  }
+
+  private handleStorage(path: string): unknown {
+    const storages = [{ storage: "nas", ...this.storage }, this.diskStorage, ...this.otherStorages];
+    const [, id, rest] = /^\/nodes\/pve\/storage(?:\/([^/]+)(.*))?$/.exec(path) ?? [];
+    if (id === undefined) return storages;
+    const found = storages.find(({ storage }) => storage === id);
+    if (found === undefined) throw new Refusal(500, `storage '${id}' does not exist`);
+    if (rest === "/status") return found;
+    if (rest === "/content") return (this.orphans[id] ?? []).map((volid) => ({ volid, content: "images" }));
+    throw new Refusal(501, `Method 'GET ${path}' not implemented`);
   }
 
   private handleTask(method: string, path: string, parameters: URLSearchParams): unknown {
@@ -209,7 +255,8 @@ export class FakePve {
         return this.task("qmstop", vmId, "OK");
       case "DELETE ":
         if (vm.status === "running") throw new Refusal(500, `VM ${vmId} is running - destroy failed`);
-        this.vms.delete(vmId);
+        if (!this.destroyLies) this.vms.delete(vmId);
+        if (parameters.get("destroy-unreferenced-disks") === "1") this.orphans = {};
         return this.task("qmdestroy", vmId, "OK");
     }
     return this.handleAgent(vm, vmId, `${method} ${rest}`, parameters);

@@ -1,0 +1,122 @@
+/**
+ * Whether a restored VM has room: on the storage for all its disks at full size, on the node for its memory. A thin pool that
+ * fills up or a node without memory stops production too, so this is asked before anything is changed.
+ */
+import type { PveClient } from "../pve/client";
+import { PveNotFound } from "../pve/errors";
+import { nodeMemory } from "../pve/nodes/node";
+import { storageStatus } from "../pve/nodes/storage";
+import { extractConfig } from "../pve/nodes/vzdump";
+import { parsePropertyString } from "../pve/property-string";
+import { parseDiskSize } from "../pve/size";
+import { diskKeys, isCdrom, isCloudInitDrive, parseVmConfig, qmdumpMap } from "../pve/vm-config";
+import type { LeaseInputs } from "./contract/run";
+
+const MIB = 2 ** 20;
+const GIB = 2 ** 30;
+/** PVE makes cloud-init drives of this size (qemu-server `PVE::QemuServer::Cloudinit`). */
+const CLOUD_INIT_BYTES = 4 * MIB;
+/** Memory of a VM whose configuration names none (qemu-server `memory` default). */
+const DEFAULT_MEMORY_MIB = 512;
+
+/**
+ * Spare room as a part of the disks: a thin pool needs some for its bookkeeping, ZFS slows down when it is nearly full, and
+ * production goes on writing while the drill runs.
+ */
+const DISK_MARGIN = 0.1;
+/** Memory that must stay free beside the VM's: QEMU's own (about 200 MiB) and what the node takes while it restores. */
+const MEMORY_MARGIN_BYTES = 512 * MIB;
+
+/** What a VM needs, from its archive's configuration. */
+export interface Needs {
+  /** Bytes of all virtual disks, EFI, TPM and cloud-init drives included. */
+  readonly diskBytes: number;
+  readonly memoryBytes: number;
+  /** Disks whose configuration tells no size; they count as nothing. */
+  readonly unsized: string[];
+}
+
+/** Reads the needs from the configuration inside an archive, `#qmdump#` lines included. Pure. */
+export function needsOf(archiveConfig: string, memoryMiB?: number): Needs {
+  const config = parseVmConfig(archiveConfig);
+  const restored = new Set(qmdumpMap(archiveConfig).map(({ key }) => key));
+  let diskBytes = 0;
+  const unsized: string[] = [];
+  for (const key of diskKeys(config)) {
+    const drive = config[key] ?? "";
+    if (isCloudInitDrive(drive)) {
+      diskBytes += CLOUD_INIT_BYTES;
+    } else if (!isCdrom(drive) && (restored.size === 0 || restored.has(key))) {
+      const { size } = parsePropertyString(drive, "file");
+      if (size === undefined) unsized.push(key);
+      else diskBytes += parseDiskSize(size);
+    }
+  }
+  // A property string in newer versions, `current=4096`.
+  const { current } = parsePropertyString(config["memory"] ?? "", "current");
+  const memory = memoryMiB ?? Number(current ?? DEFAULT_MEMORY_MIB);
+  return { diskBytes, memoryBytes: memory * MIB, unsized };
+}
+
+/** What a run needs of node and storage. */
+export type CapacityArgs = Pick<LeaseInputs, "node" | "storage" | "restorePoint" | "memoryMiB">;
+
+/** What stands in the way of a restore, each with both numbers; nothing if there is room. */
+export async function capacityProblems(client: PveClient, args: CapacityArgs): Promise<string[]> {
+  const { node, storage, restorePoint } = args;
+  const [archiveConfig, memory, available] = await Promise.all([
+    extractConfig(client, node, restorePoint.archive),
+    nodeMemory(client, node),
+    availableOn(client, node, storage),
+  ]);
+  const needs = needsOf(archiveConfig, args.memoryMiB);
+  const problems: string[] = [];
+  if (typeof available === "string") {
+    problems.push(available);
+  } else {
+    // An old configuration may tell no size: then the archive's own is the least that the disk holds.
+    const disks = needs.diskBytes + (needs.unsized.length > 0 ? restorePoint.archiveBytes : 0);
+    const needed = disks * (1 + DISK_MARGIN);
+    if (available < needed) {
+      problems.push(
+        `storage ${storage} has ${gib(available)} left and the archive's disks need ${gib(needed)} ` +
+          `(${gib(disks)} and ${DISK_MARGIN * 100} % to spare). Make room on it, or set drill.storage to another one`,
+      );
+    }
+  }
+  const neededMemory = needs.memoryBytes + MEMORY_MARGIN_BYTES;
+  if (memory.available < neededMemory) {
+    problems.push(
+      `node ${node} has ${gib(memory.available)} of memory left and the VM needs ${gib(neededMemory)} ` +
+        `(${gib(needs.memoryBytes)} and ${gib(MEMORY_MARGIN_BYTES)} to spare). Set drill.memoryMiB to less, or stop other guests`,
+    );
+  }
+  return problems;
+}
+
+/** Bytes that can be written to a storage, or why it can't hold disks. */
+async function availableOn(client: PveClient, node: string, storage: string): Promise<number | string> {
+  try {
+    const { active, enabled, content, avail } = await storageStatus(client, node, storage);
+    if (!enabled) return `storage ${storage} is disabled. Enable it, or set drill.storage to another one`;
+    if (!active) return `storage ${storage} is offline on ${node}. Bring it back, or set drill.storage to another one`;
+    if (!content.split(",").includes("images")) {
+      return `storage ${storage} takes no disks, only ${content}. Set drill.storage to one with content images`;
+    }
+    return avail ?? `storage ${storage} does not tell how much room it has. Set drill.storage to another one`;
+  } catch (error) {
+    if (!(error instanceof PveNotFound)) throw error;
+    return `node ${node} has no storage ${storage}. Correct drill.storage`;
+  }
+}
+
+/** Makes sure that there is room. @throws Error with both numbers of everything that is short */
+export async function requireCapacity(client: PveClient, args: CapacityArgs): Promise<void> {
+  const problems = await capacityProblems(client, args);
+  if (problems.length === 0) return;
+  throw new Error(`Unable to restore ${args.restorePoint.archive}: ${problems.join("; ")}.`);
+}
+
+function gib(bytes: number): string {
+  return `${(bytes / GIB).toFixed(1)} GiB`;
+}

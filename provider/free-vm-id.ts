@@ -1,0 +1,73 @@
+/** Whether a run's VMID is free: of guests anywhere, and of disks, because `destroy` frees disks by their name. */
+import { ownPrivileges } from "../pve/access/permissions";
+import type { PveClient } from "../pve/client";
+import { findGuest, isVmIdFree } from "../pve/cluster/resources";
+import { imagesOf, nodeStorages } from "../pve/nodes/storage";
+
+/** Where a run is to be. */
+export interface RunPlace {
+  readonly node: string;
+  readonly vmId: number;
+}
+
+/** Disks that are named after a VMID. */
+export interface FoundVolumes {
+  readonly volumes: string[];
+  /** Why there may be more; empty: all were seen. */
+  readonly doubts: string[];
+}
+
+/**
+ * Disks of a VMID on all storages of a node.
+ *
+ * Source: pve-storage `PVE::Storage::vdisk_list` is what `destroy-unreferenced-disks` looks through, and it also sees what the
+ * token may not see.
+ */
+export async function volumesOf(client: PveClient, { node, vmId }: RunPlace): Promise<FoundVolumes> {
+  const [onStorages, onVm, storages] = await Promise.all([
+    ownPrivileges(client, "/storage"),
+    ownPrivileges(client, `/vms/${vmId}`),
+    nodeStorages(client, node),
+  ]);
+  const doubts: string[] = [];
+  const seesAll =
+    onStorages.has("Datastore.Allocate") || (onStorages.has("Datastore.Audit") && onVm.has("VM.Config.Disk"));
+  if (!seesAll) {
+    doubts.push(`the token lacks Datastore.Audit on /storage or VM.Config.Disk on /vms/${vmId}`);
+  }
+  const volumes: string[] = [];
+  for (const { storage, content, active } of storages) {
+    if (!content.split(",").includes("images")) continue;
+    if (!active) doubts.push(`storage ${storage} is offline`);
+    else volumes.push(...(await imagesOf(client, node, storage, vmId)));
+  }
+  return { volumes, doubts };
+}
+
+/**
+ * Makes sure that nothing has the VMID. Gives why disks of it may exist all the same; nothing if all storages were seen.
+ *
+ * @throws Error that names the guest or the disks.
+ */
+export async function requireFree(client: PveClient, place: RunPlace): Promise<string[]> {
+  const { node, vmId } = place;
+  const guest = await findGuest(client, vmId);
+  if (guest !== undefined || !(await isVmIdFree(client, vmId))) {
+    const who =
+      guest === undefined
+        ? "a guest that the token can't see"
+        : `${guest.type === "lxc" ? "container" : "VM"} "${guest.name ?? ""}" on ${guest.node}`;
+    throw new Error(
+      `Unable to begin a run with VM ${vmId} on ${node}: the VMID is taken by ${who}. ` +
+        "Remove it if it is left over from a drill, or configure another VMID for drills.",
+    );
+  }
+  const { volumes, doubts } = await volumesOf(client, place);
+  if (volumes.length > 0) {
+    throw new Error(
+      `Unable to begin a run with VM ${vmId} on ${node}: there are disks of this VMID without a VM: ${volumes.join(", ")}. ` +
+        "Remove them if they are left over from a drill (pvesm free <volume>), or configure another VMID for drills.",
+    );
+  }
+  return doubts;
+}

@@ -1,0 +1,35 @@
+/** Evidence of a run that did not begin: a scheduled drill that could not start is a drill that did not pass. */
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import type { LeaseInputs, RestorePoint, RunKind } from "./contract/run";
+import { appendEvent, type EvidenceFiles, writeEvidence } from "./journal";
+
+/** Id of a run, also the name of its folder; ids sort by time. */
+export function newRunId(kind: RunKind, at: Date): string {
+  return `${at.toISOString().replaceAll(/[-:]|\.\d+/g, "")}-${kind}-${randomBytes(3).toString("hex")}`;
+}
+
+/** What is known of a run that was refused. */
+export type RefusedRun = Omit<LeaseInputs, "restorePoint" | "storage" | "memoryMiB"> & {
+  /** Null when none was found. */
+  readonly restorePoint: RestorePoint | null;
+};
+
+/** Writes journal, evidence and report of a refused run. `reason` is an error's whole message. */
+export async function recordRefusal(run: RefusedRun, reason: string, at = new Date()): Promise<EvidenceFiles> {
+  const { kind, stack, node, vmId, vmName, sourceVmId, restorePoint } = run;
+  const { rtoTargetSeconds, rpoTargetSeconds, environmentNotes, evidenceDir } = run;
+  const runId = newRunId(kind, at);
+  const runDir = join(evidenceDir, runId);
+  await appendEvent(
+    { runId, runDir },
+    {
+      type: "run-refused",
+      ...{ kind, stack, node, vmId, vmName, sourceVmId, restorePoint, rtoTargetSeconds, rpoTargetSeconds },
+      environmentNotes,
+      reason,
+    },
+    at,
+  );
+  return writeEvidence(runDir);
+}
