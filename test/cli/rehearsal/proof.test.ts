@@ -14,15 +14,16 @@ afterEach(() => rmSync(run.runDir, { recursive: true }));
 const start = new Date("2026-11-20T02:00:00Z");
 const later = (seconds: number): Date => new Date(start.getTime() + seconds * 1000);
 const times = { startedAt: later(30).toISOString(), endedAt: later(31).toISOString() };
-const passedCheck = {
-  ...{ type: "check", service: "postgres", name: "container", kind: "container" },
-  ...{ status: "passed", mandatory: true, detail: "healthy", ...times },
-} as const;
+const passedCheck: NewEvent = {
+  ...({ type: "check", service: "postgres", name: "container", kind: "container" } as const),
+  ...({ status: "passed", mandatory: true, detail: "healthy", ...times } as const),
+};
 
 /** A drill that passed by its own checks. */
 async function passedRun(): Promise<void> {
   const started: NewEvent = {
-    ...{ type: "run-started", kind: "drill", stack: "drill", node: "pve", vmId: 9200, vmName: "docker-drill", pid: 1 },
+    ...({ type: "run-started", kind: "drill", stack: "drill", node: "pve" } as const),
+    ...{ vmId: 9200, vmName: "docker-drill", pid: 1 },
     ...{
       vmUuid: "6f0c1c3e-54a5-4a34-9d54-1a9b6a3f0c11",
       sourceVmId: 200,
