@@ -19,7 +19,7 @@ export class PveError extends Error {
     readonly advice: string,
     options?: ErrorOptions,
   ) {
-    super(`Unable to ${call.method} ${call.path}: ${text.replace(/\.+$/, "")}. ${advice}`, options);
+    super(`Unable to ${call.method} ${call.path}: ${text.replace(/[.!]+$/, "")}. ${advice}`, options);
     this.name = new.target.name;
   }
 }

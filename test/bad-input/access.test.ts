@@ -1,0 +1,81 @@
+/** What a stack needs to reach: asked by the provider of the lab's Proxmox API, with the exact texts. */
+import { createServer, type Server } from "node:http";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { askCloudflare } from "../../provider/cloudflare-access";
+import type { ProviderContext } from "../../provider/definition";
+import { checkAccess } from "../../provider/resources/access";
+import { ApiLab } from "../lab/api-lab";
+
+function contextFor(api: ApiLab): ProviderContext {
+  return {
+    client: api.client(),
+    signal: new AbortController().signal,
+    report: () => undefined,
+    containerWindowMs: 0,
+  };
+}
+
+test("a node of the cluster is all that a drill needs", async () => {
+  await using api = await ApiLab.start();
+  expect(await checkAccess(contextFor(api), { node: "pve" })).toEqual({ problems: [], warnings: [] });
+});
+
+test("an unknown node is named with those that there are", async () => {
+  await using api = await ApiLab.start();
+  expect(await checkAccess(contextFor(api), { node: "pve9" })).toEqual({
+    problems: ['Unable to use node "pve9": the cluster has no such node. Expected: pve (homelab:node).'],
+    warnings: [],
+  });
+});
+
+test("a Docker VM that runs and does not answer is a warning; one that is off or missing is prod's to start", async () => {
+  await using api = await ApiLab.start();
+  // Nothing listens on SSH's port there.
+  const args = { node: "pve", dockerVm: { vmId: 200, address: "127.99.0.1" } };
+  expect(await checkAccess(contextFor(api), args)).toEqual({ problems: [], warnings: [] });
+
+  await api.task("POST", "/nodes/pve/qemu", { vmid: 200, name: "docker", memory: 512 });
+  expect(await checkAccess(contextFor(api), args)).toEqual({ problems: [], warnings: [] });
+
+  await api.task("POST", "/nodes/pve/qemu/200/status/start");
+  expect(await checkAccess(contextFor(api), args)).toEqual({
+    problems: [],
+    warnings: [
+      "Unable to reach the Docker VM 200 at 127.99.0.1, port 22, although it runs: ECONNREFUSED. " +
+        "Changes to services will fail until it answers: look at its console, and at homelab:dockerVm.address.",
+    ],
+  });
+});
+
+describe("Cloudflare", () => {
+  let server: Server;
+  let answer: { status: number; body: string };
+  const signal = new AbortController().signal;
+
+  beforeAll(async () => {
+    server = createServer((_request, response) => response.writeHead(answer.status).end(answer.body)).listen(0);
+    await once(server, "listening");
+  });
+  afterAll(() => server.close());
+
+  function ask(): ReturnType<typeof askCloudflare> {
+    const { port } = server.address() as AddressInfo;
+    const environment = { CLOUDFLARE_BASE_URL: `http://127.0.0.1:${port}`, CLOUDFLARE_API_TOKEN: "hunter2" };
+    return askCloudflare("f".repeat(32), signal, environment);
+  }
+
+  test.each([
+    [403, { code: 9109, message: "Invalid access token" }, "Invalid access token (9109)"],
+    [403, { code: 10000, message: "Authentication error" }, "Authentication error (10000)"],
+    [400, { code: 6003, message: "Invalid request headers" }, "Invalid request headers (6003)"],
+  ])("refuses with %d %j", async (status, error, reason) => {
+    answer = { status, body: JSON.stringify({ success: false, errors: [error], messages: [], result: null }) };
+    expect(await ask()).toEqual({ kind: "refused", reason });
+  });
+
+  test("that has an hour off is no refusal", async () => {
+    answer = { status: 503, body: "<html>busy</html>" };
+    expect(await ask()).toEqual({ kind: "unanswered", reason: "status 503" });
+  });
+});

@@ -1,0 +1,243 @@
+/**
+ * What people see when the plain `pulumi` command is given something wrong. Real Pulumi, real plugins and the lab's Proxmox
+ * API, without machines. Texts that begin with "Unable to" are this project's, the others are Pulumi's own.
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { startCloudflare, type RunningServer } from "../../lab/cloudflare/server";
+import { ensureServerIdentity } from "../../lab/tls";
+import { ApiLab, TOKEN } from "../lab/api-lab";
+import { edit, STACKS } from "./project";
+import { Workspace } from "./workspace";
+
+const ZONE = "0123456789abcdef0123456789abcdef";
+jest.setTimeout(120_000);
+
+let workspace: Workspace;
+let api: ApiLab;
+let cloudflare: RunningServer;
+let reachable: NodeJS.ProcessEnv;
+
+beforeAll(async () => {
+  workspace = await Workspace.create();
+  api = await ApiLab.start();
+  const spec = {
+    ...api.lab.spec,
+    cloudflare: { apiToken: "good-token", zones: [{ id: ZONE, name: "example.net" }], port: 0 },
+  };
+  const { dir } = api.lab.spec;
+  const { server: tls } = await ensureServerIdentity(dir, [], new Date());
+  cloudflare = await startCloudflare({ spec, tls, dir, hostsFile: join(dir, "hosts"), address: "127.0.0.1" });
+  const ca = join(dir, "tls", "ca.pem");
+  reachable = {
+    PROXMOX_VE_ENDPOINT: `${api.endpoint}/`,
+    PROXMOX_VE_API_TOKEN: TOKEN,
+    CLOUDFLARE_API_TOKEN: "good-token",
+    CLOUDFLARE_BASE_URL: `https://127.0.0.1:${cloudflare.port}/client/v4`,
+    SSL_CERT_FILE: ca,
+    NODE_EXTRA_CA_CERTS: ca,
+  };
+});
+beforeEach(() => workspace.write({}));
+afterAll(async () => {
+  await cloudflare[Symbol.asyncDispose]();
+  await api[Symbol.asyncDispose]();
+  await workspace[Symbol.asyncDispose]();
+});
+
+/** The only error of a preview, and its exit code. */
+async function previewError(stack: string, environment: NodeJS.ProcessEnv = {}): Promise<[number, string[]]> {
+  const { code, errors } = await workspace.pulumi(["preview", "-s", stack], { ...reachable, ...environment });
+  return [code, errors];
+}
+
+describe("what Pulumi says by itself, before this project's program runs", () => {
+  test("a stack that does not exist", async () => {
+    expect(await previewError("drlil")).toEqual([6, ["no stack named 'drlil' found"]]);
+  });
+
+  test("a wrong passphrase", async () => {
+    const wrong = { PULUMI_CONFIG_PASSPHRASE: "wrong" };
+    expect(await previewError("prod", wrong)).toEqual([
+      1,
+      ["getting stack configuration: get stack secrets manager: incorrect passphrase"],
+    ]);
+  });
+
+  test("no passphrase", async () => {
+    expect(await previewError("prod", { PULUMI_CONFIG_PASSPHRASE: undefined })).toEqual([
+      1,
+      [
+        "getting stack configuration: get stack secrets manager: passphrase must be set with PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE environment variables",
+      ],
+    ]);
+  });
+
+  test("a stack that another update holds", async () => {
+    const locks = join(workspace.dir, "state/.pulumi/locks/organization/homelab/drill");
+    mkdirSync(locks, { recursive: true });
+    const lock = { pid: 4711, username: "operator", hostname: "desk", timestamp: "2026-11-20T02:00:00Z" };
+    const file = join(locks, "11111111-2222-3333-4444-555555555555.json");
+    writeFileSync(file, JSON.stringify(lock));
+    try {
+      const { code, errors } = await workspace.pulumi(["destroy", "-s", "drill", "--yes"], reachable);
+      expect([code, errors]).toEqual([
+        1,
+        [
+          "the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the lock file with `pulumi cancel`.\n" +
+            `file://${file}?no_tmp_dir=true: created by operator@desk (pid 4711) at 2026-11-20T02:00:00Z`,
+        ],
+      ]);
+    } finally {
+      await rm(file);
+    }
+  });
+
+  test("a CLI that is too old", async () => {
+    await workspace.write({ project: [[">=3.259.0", ">=99.0.0"]] });
+    const [code, errors] = await previewError("drill");
+    expect(code).toBe(1);
+    expect(errors.map((text) => text.replace(/version \d+\.\d+\.\d+\S*/, "version X"))).toEqual([
+      'Pulumi CLI version X does not satisfy the version range ">=99.0.0"',
+    ]);
+  });
+
+  test.each([
+    [
+      "tabs in YAML",
+      "config:\n\thomelab:kind: drill\n",
+      "getting stack configuration: invalid YAML file: yaml: line 2: found character that cannot start any token",
+    ],
+    [
+      "a key that stands there twice",
+      "config:\n  homelab:drill:\n    vmId: 1\n    vmId: 2\n",
+      'getting stack configuration: yaml: unmarshal errors:\nline 4: mapping key "vmId" already defined at line 3',
+    ],
+  ])("%s", async (_, text, error) => {
+    await writeFile(join(workspace.project, "Pulumi.drill.yaml"), text);
+    expect(await previewError("drill")).toEqual([1, [error]]);
+  });
+});
+
+describe("what this project says", () => {
+  test("an empty stack file, wrong values and variables at once, with their lines", async () => {
+    await workspace.write({ project: [["192.168.20.200/24", "192.168.20.200"]] });
+    await writeFile(join(workspace.project, "Pulumi.drill.yaml"), "");
+    expect(await previewError("drill", { PROXMOX_VE_API_TOKEN: undefined })).toEqual([
+      1,
+      [
+        "Unable to use the configuration of stack drill: 3 problems.\n" +
+          '- Pulumi.yaml:23: homelab:dockerVm.address: "192.168.20.200" is not accepted. Expected: an IPv4 address with prefix, such as 192.168.20.200/24.\n' +
+          "- Pulumi.drill.yaml: homelab:kind: missing. Expected: prod or drill.\n" +
+          "- environment: PROXMOX_VE_API_TOKEN: missing. Expected: <user>@<realm>!<name>=<uuid>.",
+      ],
+    ]);
+  });
+
+  test("values of a file that --config-file names keep their key as their place", async () => {
+    const file = join(workspace.dir, "other.yaml");
+    await writeFile(file, edit(STACKS.drill, [["vmId: 9200", "vmId: 200"]]));
+    const { errors } = await workspace.pulumi(["preview", "-s", "drill", "--config-file", file], reachable);
+    expect(errors).toEqual([
+      "Unable to use the configuration of stack drill: 1 problem.\n" +
+        "- homelab:drill.vmId: 200 is production's VM (dockerVm.vmId). Expected: a VMID of the drill's own, such as 9200.",
+    ]);
+  });
+
+  test("provider settings in the stack, before that provider is asked", async () => {
+    await workspace.write({ drill: [["homelab:targets:", "proxmoxve:insecure: true\n  homelab:targets:"]] });
+    expect(await previewError("drill")).toEqual([
+      1,
+      [
+        "Unable to use the configuration of stack drill: 1 problem.\n" +
+          "- Pulumi.drill.yaml:8: proxmoxve:insecure: not accepted in stack configuration. Remove it (pulumi config rm proxmoxve:insecure) and set PROXMOX_VE_ENDPOINT and PROXMOX_VE_API_TOKEN in the environment.",
+      ],
+    ]);
+  });
+
+  test("a service that depends on an unknown one", async () => {
+    const file = join(workspace.project, "services", "miniflux.ts");
+    const original = join(__dirname, "../../services/miniflux.ts");
+    const text = await readFile(original, "utf8");
+    await writeFile(file, edit(text, [['dependsOn: ["postgres"]', 'dependsOn: ["postgre"]']]));
+    try {
+      expect(await previewError("drill")).toEqual([
+        1,
+        [
+          "Unable to use the service catalogue: 1 problem.\n" +
+            '- services/miniflux.ts: dependsOn: "postgre" is not in the catalogue. Known services: miniflux, postgres, recovery-canary, reverse-proxy.',
+        ],
+      ]);
+    } finally {
+      await cp(original, file);
+    }
+  });
+
+  test("a token that Proxmox does not know", async () => {
+    const wrong = { PROXMOX_VE_API_TOKEN: "root@pam!lab=99999999-2222-3333-4444-555555555555" };
+    expect(await previewError("drill", wrong)).toEqual([
+      1,
+      [
+        "Unable to GET /nodes: Authentication failed. Check PROXMOX_VE_API_TOKEN: user@realm!name=uuid, and that it has not expired.",
+      ],
+    ]);
+  });
+
+  test("a certificate that nobody vouches for", async () => {
+    const untrusting = { NODE_EXTRA_CA_CERTS: undefined, SSL_CERT_FILE: undefined };
+    const host = new URL(api.endpoint).host;
+    expect(await previewError("drill", untrusting)).toEqual([
+      1,
+      [
+        `Unable to GET /nodes: the certificate of ${host} is not trusted (unable to verify the first certificate). Put the cluster's CA (/etc/pve/pve-root-ca.pem of the node) into a PEM file and name it in both SSL_CERT_FILE and NODE_EXTRA_CA_CERTS.`,
+      ],
+    ]);
+  });
+
+  test("a node that nothing answers at", async () => {
+    expect(await previewError("drill", { PROXMOX_VE_ENDPOINT: "https://127.0.0.1:2/" })).toEqual([
+      1,
+      [
+        "Unable to GET /nodes: no connection to 127.0.0.1:2 (ECONNREFUSED). Check that the node is up, that the port is right and that nothing blocks the way.",
+      ],
+    ]);
+  });
+
+  test("a node that the cluster does not have, and a token that Cloudflare does not take, at once", async () => {
+    await workspace.write({ project: [["value: pve", "value: pve1"]] });
+    expect(await previewError("prod", { CLOUDFLARE_API_TOKEN: "other-token" })).toEqual([
+      1,
+      [
+        'Unable to use node "pve1": the cluster has no such node. Expected: pve (homelab:node).\n' +
+          `Unable to read the DNS records of zone ${ZONE} at Cloudflare: Authentication error (10000). Check CLOUDFLARE_API_TOKEN, which needs Zone.DNS:Edit on this zone, and homelab:dns.zoneId.`,
+      ],
+    ]);
+  });
+
+  test("a zone of someone else", async () => {
+    const other = "f".repeat(32);
+    await workspace.write({ prod: [[ZONE, other]] });
+    expect(await previewError("prod")).toEqual([
+      1,
+      [
+        `Unable to read the DNS records of zone ${other} at Cloudflare: Unauthorized to access requested resource (9109). Check CLOUDFLARE_API_TOKEN, which needs Zone.DNS:Edit on this zone, and homelab:dns.zoneId.`,
+      ],
+    ]);
+  });
+
+  test("a backup storage that Proxmox does not have", async () => {
+    expect(await previewError("drill")).toEqual([
+      1,
+      [
+        "Unable to find a restore point of VM 200 on storage nas: node pve has no storage nas. Correct the storage, or bring prod up first.",
+      ],
+    ]);
+  });
+});
+
+test("nothing of all that has changed anything in Proxmox or left a resource in the state", async () => {
+  expect(await api.ok("GET", "/cluster/resources", { type: "vm" })).toEqual([]);
+  const { output } = await workspace.pulumi(["stack", "ls", "--json"]);
+  expect(output.match(/"resourceCount": \d+/g)).toEqual(['"resourceCount": 0', '"resourceCount": 0']);
+});
