@@ -1,6 +1,7 @@
 import { appendFileSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import pc from "picocolors";
+import { hasCode } from "./errors";
 
 /** What a running step may say. */
 export interface Step {
@@ -135,7 +136,24 @@ export function duration(milliseconds: number): string {
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
 
+let outlivesTerminal = false;
+
+/**
+ * A terminal that was closed, or a reader that ended, must not end the work by a failed write: a lab still has to be taken
+ * down. The log file goes on.
+ */
+function outliveTerminal(): void {
+  if (outlivesTerminal) return;
+  outlivesTerminal = true;
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error) => {
+      if (!hasCode(error, "EIO") && !hasCode(error, "EPIPE")) throw error;
+    });
+  }
+}
+
 function terminal(): ProgressOutput {
+  outliveTerminal();
   return {
     write: (text) => process.stdout.write(text),
     isTerminal: process.stdout.isTTY && process.env["CI"] === undefined && process.env["TERM"] !== "dumb",
