@@ -1,7 +1,7 @@
 /** Evidence of a run that did not begin: a scheduled drill that could not start is a drill that did not pass. */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import type { LeaseInputs, RestorePoint, RunKind } from "./contract/run";
+import type { PlannedRun, RestorePoint, RunKind } from "./contract/run";
 import { appendEvent, type EvidenceFiles, writeEvidence } from "./journal";
 
 /** Id of a run, also the name of its folder; ids sort by time. */
@@ -10,10 +10,10 @@ export function newRunId(kind: RunKind, at: Date): string {
 }
 
 /** What is known of a run that was refused. */
-export type RefusedRun = Omit<LeaseInputs, "restorePoint" | "storage" | "memoryMiB"> & {
+export interface RefusedRun extends PlannedRun {
   /** Null when none was found. */
   readonly restorePoint: RestorePoint | null;
-};
+}
 
 /** Writes journal, evidence and report of a refused run. `reason` is an error's whole message. */
 export async function recordRefusal(run: RefusedRun, reason: string, at = new Date()): Promise<EvidenceFiles> {

@@ -38,7 +38,8 @@ function drillProblems(values: unknown): Problem[] {
     if (typeof value !== "string" && typeof value !== "number") return undefined;
     return value === valueAt(values, ["dockerVm", productionKey]) ? value : undefined;
   };
-  const refuse = (key: string, text: string): void => void problems.push({ path: ["drill", key], text });
+  const refuse = (keys: string | string[], text: string): void =>
+    void problems.push({ path: ["drill", ...(typeof keys === "string" ? [keys] : keys)], text });
 
   const vmId = same("vmId", "vmId");
   if (vmId !== undefined) {
@@ -55,10 +56,13 @@ function drillProblems(values: unknown): Problem[] {
       `"${bridge}" is production's bridge (dockerVm.bridge). Expected: a bridge without port and address, such as vmbr99.`,
     );
   }
-  const archive = textAt(values, "drill", "archive");
+  const archive = textAt(values, "drill", "restorePoint", "archive");
   const storage = textAt(values, "backupStorage");
   if (archive?.includes(":backup/") && storage !== undefined && !archive.startsWith(`${storage}:`)) {
-    refuse("archive", `"${archive}" is not on the storage of the archives. Expected: one of ${storage}:backup/.`);
+    refuse(
+      ["restorePoint", "archive"],
+      `"${archive}" is not on the storage of the archives. Expected: one of ${storage}:backup/.`,
+    );
   }
   return problems;
 }

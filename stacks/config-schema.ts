@@ -130,6 +130,33 @@ export const readinessSchema = z.strictObject({
   containerTimeoutSeconds: seconds,
 });
 
+const CHOICES =
+  "{choose: latest}, {choose: random, withinDays: …}, {choose: before, time: …} or {choose: named, archive: …}";
+
+const restorePointSchema = z.discriminatedUnion(
+  "choose",
+  [
+    z.strictObject({ choose: z.literal("latest") }),
+    /** Any one of the last days, the same all day: old archives rot too. */
+    z.strictObject({ choose: z.literal("random"), withinDays: whole("days", 1, 36_500) }),
+    /** The newest that is not later. In quotes, or YAML makes a date of it. */
+    z.strictObject({
+      choose: z.literal("before"),
+      time: z.iso.datetime({ offset: true, error: 'a time with zone in quotes, such as "2026-11-20T02:00:00+01:00"' }),
+    }),
+    z.strictObject({
+      choose: z.literal("named"),
+      archive: matching(
+        /^[^:\s]+:backup\/vzdump-qemu-\S+$/,
+        "a volume id such as nas:backup/vzdump-qemu-200-….vma.zst",
+      ),
+    }),
+  ],
+  {
+    error: ({ input }) => (typeof input === "object" && input !== null ? "latest, random, before or named" : CHOICES),
+  },
+);
+
 export const drillSchema = z.strictObject({
   vmId,
   name: dnsLabel,
@@ -143,11 +170,10 @@ export const drillSchema = z.strictObject({
   cores: cores.optional(),
   /** Absent: the storage's own limit. */
   bandwidthLimitKiBps: whole("KiB/s", 1, 2 ** 40).optional(),
-  /** Volume id of the archive; absent: the newest. */
-  archive: matching(
-    /^[^:\s]+:backup\/vzdump-qemu-\S+$/,
-    "a volume id such as nas:backup/vzdump-qemu-200-….vma.zst",
-  ).optional(),
+  /** Which archive is restored; absent: the newest. */
+  restorePoint: restorePointSchema.default({ choose: "latest" }),
+  /** The form of older versions. */
+  archive: z.never("restorePoint: {choose: named, archive: <volume id>} in its place").optional(),
 });
 
 export const targetsSchema = z.strictObject({

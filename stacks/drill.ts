@@ -1,4 +1,4 @@
-/** The drill: the latest backup restored beside production, proved, measured, judged. */
+/** The drill: a backup restored beside production, proved, measured, judged. */
 import { existsSync, readFileSync } from "node:fs";
 import { RecoveryChecks } from "../components/recovery-checks";
 import { RestoredGuest } from "../components/restored-guest";
@@ -13,30 +13,34 @@ export async function drill(
   stack: string,
 ): Promise<Record<string, unknown>> {
   const { drill: target, timeouts, targets, dockerVm, node } = config;
-  const restorePoint = await lookupRestorePoint({
-    node,
-    storage: config.backupStorage,
-    sourceVmId: dockerVm.vmId,
-    ...(target.archive === undefined ? {} : { archive: target.archive }),
-  });
-
-  const guest = new RestoredGuest("drill", {
-    kind: "drill",
+  const run = {
+    kind: "drill" as const,
     stack,
     node,
     vmId: target.vmId,
     vmName: target.name,
     sourceVmId: dockerVm.vmId,
+    evidenceDir: config.files.evidence,
+    rtoTargetSeconds: targets.rtoMinutes * 60,
+    rpoTargetSeconds: targets.rpoMinutes * 60,
+    environmentNotes: config.environmentNotes,
+  };
+  const restorePoint = await lookupRestorePoint({
+    node,
+    storage: config.backupStorage,
+    sourceVmId: dockerVm.vmId,
+    choice: target.restorePoint,
+    plannedRun: run,
+  });
+
+  const guest = new RestoredGuest("drill", {
+    ...run,
     restorePoint,
     storage: target.storage,
     isolatedBridge: target.isolatedBridge,
     ...(target.memoryMiB === undefined ? {} : { memoryMiB: target.memoryMiB }),
     ...(target.cores === undefined ? {} : { cores: target.cores }),
     ...(target.bandwidthLimitKiBps === undefined ? {} : { bandwidthLimitKiBps: target.bandwidthLimitKiBps }),
-    evidenceDir: config.files.evidence,
-    rtoTargetSeconds: targets.rtoMinutes * 60,
-    rpoTargetSeconds: targets.rpoMinutes * 60,
-    environmentNotes: config.environmentNotes,
     restoreTimeoutSeconds: timeouts.restoreSeconds,
     startTimeoutSeconds: timeouts.startSeconds,
     agentTimeoutSeconds: timeouts.agentSeconds,

@@ -45,16 +45,17 @@ export const restorePointSchema = z.strictObject({
 });
 export type RestorePoint = z.infer<typeof restorePointSchema>;
 
-/** Inputs of the invoke `homelab:drill:lookupRestorePoint`. */
-export const lookupRestorePointArgsSchema = z.strictObject({
-  node: z.string().min(1),
-  storage: z.string().min(1),
-  /** VM whose archives are looked for. */
-  sourceVmId: vmIdSchema,
-  /** A volume id to use instead of the newest; absent: the newest. */
-  archive: z.string().min(1).optional(),
-});
-export type LookupRestorePointArgs = z.infer<typeof lookupRestorePointArgsSchema>;
+/** Which archive a run restores. */
+export const restorePointChoiceSchema = z.discriminatedUnion("choose", [
+  z.strictObject({ choose: z.literal("latest") }),
+  /** Any one from the start of the UTC day N days ago on: old archives rot too. The same one all day. */
+  z.strictObject({ choose: z.literal("random"), withinDays: z.number().int().positive() }),
+  /** The newest that is not later than this time, ISO 8601 with zone. */
+  z.strictObject({ choose: z.literal("before"), time: z.iso.datetime({ offset: true }) }),
+  /** A volume id. */
+  z.strictObject({ choose: z.literal("named"), archive: z.string().min(1) }),
+]);
+export type RestorePointChoice = z.infer<typeof restorePointChoiceSchema>;
 
 /** Inputs of `homelab:drill:Lease`: it makes nothing in Proxmox, opens the journal and is deleted last. */
 export const leaseInputsSchema = z.strictObject({
@@ -90,3 +91,19 @@ export interface LeaseOutputs extends LeaseInputs {
   /** Host and port of the API that the run was made on, so that a `destroy` elsewhere is not taken for one here. */
   endpoint: string;
 }
+
+/** What is known of a run before its archive is, enough for the evidence of one that can't begin. */
+export const plannedRunSchema = leaseInputsSchema.omit({ restorePoint: true, storage: true, memoryMiB: true });
+export type PlannedRun = z.infer<typeof plannedRunSchema>;
+
+/** Inputs of the invoke `homelab:drill:lookupRestorePoint`. */
+export const lookupRestorePointArgsSchema = z.strictObject({
+  node: z.string().min(1),
+  storage: z.string().min(1),
+  /** VM whose archives are looked for. */
+  sourceVmId: vmIdSchema,
+  choice: restorePointChoiceSchema,
+  /** The run that can't begin without an archive; its refusal is written into evidence. Absent in previews. */
+  plannedRun: plannedRunSchema.optional(),
+});
+export type LookupRestorePointArgs = z.infer<typeof lookupRestorePointArgsSchema>;

@@ -1,30 +1,42 @@
 /** The invoke `homelab:drill:lookupRestorePoint`: which archive a run restores. */
 import { ownPrivileges } from "../../pve/access/permissions";
-import { agreesWithCtime, parseArchiveName } from "../../pve/archive-name";
 import type { PveClient } from "../../pve/client";
 import { PveNotFound } from "../../pve/errors";
-import { type BackupItem, listBackups, storageStatus } from "../../pve/nodes/storage";
+import { listBackups, storageStatus } from "../../pve/nodes/storage";
 import { lookupRestorePointArgsSchema, type LookupRestorePointArgs, type RestorePoint } from "../contract/run";
 import type { ProviderContext } from "../definition";
+import { recordRefusal } from "../refusal";
+import { type Candidate, candidateOf, chooseCandidate, NoChoice } from "../restore-point-choice";
+import { messageOf } from "../text";
 
 /** Arguments of the invoke. */
 export const restorePointArgs = lookupRestorePointArgsSchema;
 
 /**
- * Finds the newest archive of a VM, or the given one.
+ * Finds the archive that is chosen among those of a VM. Outside of previews a failure is written into evidence, because a
+ * scheduled drill without an archive is a drill that did not pass.
  *
  * @throws Error when the storage can't be used, when the token could not see backups, when there is no archive, and when name
  * and `ctime` of an archive do not belong together.
  */
 export async function lookupRestorePoint(
-  { client }: ProviderContext,
+  context: ProviderContext,
   args: LookupRestorePointArgs,
 ): Promise<RestorePoint> {
+  try {
+    return await find(context, args);
+  } catch (error) {
+    if (args.plannedRun === undefined || context.signal.aborted) throw error;
+    const { reportFile } = await recordRefusal({ ...args.plannedRun, restorePoint: null }, messageOf(error));
+    throw new Error(`${messageOf(error)} The report is ${reportFile}.`, { cause: error });
+  }
+}
+
+async function find({ client }: ProviderContext, args: LookupRestorePointArgs): Promise<RestorePoint> {
   await requireUsableStorage(client, args);
   const items = await listBackups(client, args.node, args.storage, args.sourceVmId);
   const candidates = items.flatMap((item) => candidateOf(item, args.sourceVmId));
-  if (args.archive !== undefined) return restorePoint(named(args, args.archive, items, candidates));
-  if (candidates.length === 0) {
+  if (candidates.length === 0 && args.choice.choose !== "named") {
     await requireSight(client, args);
     throw problem(
       args,
@@ -32,28 +44,12 @@ export async function lookupRestorePoint(
       "Make one with the backup job, or correct storage and VMID",
     );
   }
-  const newest = candidates.reduce((best, next) => (next.wallClockSeconds > best.wallClockSeconds ? next : best));
-  const latest = candidates.reduce((best, next) => (next.item.ctime > best.item.ctime ? next : best));
-  if (latest !== newest && latest.item.ctime !== newest.item.ctime) {
-    throw problem(
-      args,
-      `by name ${newest.item.volid} is the newest, by time ${latest.item.volid}`,
-      "Name the archive to restore explicitly, and find out who renamed or copied one of them",
-    );
+  try {
+    return restorePoint(chooseCandidate(candidates, args.choice, { vmId: args.sourceVmId, now: new Date() }));
+  } catch (error) {
+    if (error instanceof NoChoice) throw problem(args, error.reason, error.advice);
+    throw error;
   }
-  return restorePoint(newest);
-}
-
-interface Candidate {
-  readonly item: BackupItem;
-  readonly wallClockSeconds: number;
-  readonly agrees: boolean;
-}
-
-function candidateOf(item: BackupItem, vmId: number): Candidate[] {
-  const name = parseArchiveName(item.volid);
-  if (name === undefined || name.vmId !== vmId) return [];
-  return [{ item, wallClockSeconds: name.wallClockSeconds, agrees: agreesWithCtime(name, item.ctime) }];
 }
 
 function restorePoint({ item, agrees }: Candidate): RestorePoint {
@@ -67,25 +63,6 @@ function restorePoint({ item, agrees }: Candidate): RestorePoint {
     throw new Error(`Unable to use the archive ${item.volid}: it is empty. Name another archive explicitly.`);
   }
   return { archive: item.volid, archiveTime: item.ctime, archiveBytes: item.size, notes: item.notes ?? "" };
-}
-
-function named(
-  args: LookupRestorePointArgs,
-  archive: string,
-  items: readonly BackupItem[],
-  candidates: readonly Candidate[],
-): Candidate {
-  const found = candidates.find(({ item }) => item.volid === archive);
-  if (found !== undefined) return found;
-  const name = parseArchiveName(archive);
-  if (name === undefined) {
-    throw problem(args, `"${archive}" is no name of a finished VM archive`, "Take one from the storage's content");
-  }
-  if (name.vmId !== args.sourceVmId) {
-    throw problem(args, `${archive} is an archive of VM ${name.vmId}`, `Name an archive of VM ${args.sourceVmId}`);
-  }
-  const others = items.map(({ volid }) => volid).join(", ") || "none";
-  throw problem(args, `${archive} is not on the storage (there are: ${others})`, "Name one of these");
 }
 
 async function requireUsableStorage(client: PveClient, args: LookupRestorePointArgs): Promise<void> {

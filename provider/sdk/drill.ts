@@ -13,7 +13,8 @@ import { type InputsOf, withComputed } from "./resource";
 import { DRILL_TOKENS, LOOKUP_RESTORE_POINT } from "../tokens";
 
 /**
- * Finds the archive to restore, at preview as well as at update, so that the preview names it.
+ * Finds the archive to restore, at preview as well as at update, so that the preview names it. Only an update records a failure
+ * as the evidence of `plannedRun`, because a preview leaves nothing behind.
  *
  * Source: PVE `GET /nodes/{node}/storage/{storage}/content?content=backup&vmid=`.
  * Fails when the storage is offline, when the token cannot be shown able to see backups, and when there is no archive.
@@ -22,8 +23,10 @@ export async function lookupRestorePoint(
   args: LookupRestorePointArgs,
   opts?: pulumi.InvokeOptions,
 ): Promise<RestorePoint> {
+  const { plannedRun, ...search } = args;
+  const sent = plannedRun === undefined || pulumi.runtime.isDryRun() ? search : args;
   try {
-    return (await pulumi.runtime.invoke(LOOKUP_RESTORE_POINT, { ...args }, opts)) as RestorePoint;
+    return (await pulumi.runtime.invoke(LOOKUP_RESTORE_POINT, { ...sent }, opts)) as RestorePoint;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     throw new pulumi.RunError(message.replace(/^invocation of \S+ returned an error: /, ""));

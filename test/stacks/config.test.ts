@@ -63,7 +63,10 @@ describe("the committed files", () => {
     const config = run("drill", raw.drill, []);
     expect(config).toMatchObject({
       kind: "drill",
-      drill: { vmId: 9200, name: "docker-drill", isolatedBridge: "vmbr99" },
+      drill: {
+        ...{ vmId: 9200, name: "docker-drill", isolatedBridge: "vmbr99" },
+        restorePoint: { choose: "latest" },
+      },
     });
   });
 
@@ -82,16 +85,48 @@ describe("the committed files", () => {
 describe("one problem each", () => {
   test.each<[string, "prod" | "drill", Record<string, string>, string]>([
     [
+      "archive in the form of older versions",
+      "drill",
+      change(raw.drill, "drill", { archive: "nas:backup/a" }),
+      'Pulumi.drill.yaml: homelab:drill.archive: "nas:backup/a" is not accepted. Expected: restorePoint: {choose: named, archive: <volume id>} in its place.',
+    ],
+    [
+      "restore point that is none",
+      "drill",
+      change(raw.drill, "drill", { restorePoint: "latest" }),
+      'Pulumi.drill.yaml: homelab:drill.restorePoint: "latest" is not accepted. Expected: {choose: latest}, {choose: random, withinDays: …}, {choose: before, time: …} or {choose: named, archive: …}.',
+    ],
+    [
+      "restore point of an unknown choice",
+      "drill",
+      change(raw.drill, "drill", { restorePoint: { choose: "oldest" } }),
+      'Pulumi.drill.yaml: homelab:drill.restorePoint.choose: "oldest" is not accepted. Expected: latest, random, before or named.',
+    ],
+    [
+      "random restore point without a number of days",
+      "drill",
+      change(raw.drill, "drill", { restorePoint: { choose: "random" } }),
+      "Pulumi.drill.yaml: homelab:drill.restorePoint.withinDays: missing. Expected: a whole number of days from 1 to 36500.",
+    ],
+    [
+      "restore point before a time without zone",
+      "drill",
+      change(raw.drill, "drill", { restorePoint: { choose: "before", time: "2026-11-20T02:00:00" } }),
+      'Pulumi.drill.yaml: homelab:drill.restorePoint.time: "2026-11-20T02:00:00" is not accepted. Expected: a time with zone in quotes, such as "2026-11-20T02:00:00+01:00".',
+    ],
+    [
       "archive that is none",
       "drill",
-      change(raw.drill, "drill", { archive: "latest" }),
-      'Pulumi.drill.yaml: homelab:drill.archive: "latest" is not accepted. Expected: a volume id such as nas:backup/vzdump-qemu-200-….vma.zst.',
+      change(raw.drill, "drill", { restorePoint: { choose: "named", archive: "latest" } }),
+      'Pulumi.drill.yaml: homelab:drill.restorePoint.archive: "latest" is not accepted. Expected: a volume id such as nas:backup/vzdump-qemu-200-….vma.zst.',
     ],
     [
       "archive of another storage",
       "drill",
-      change(raw.drill, "drill", { archive: "usb:backup/vzdump-qemu-200-2026_11_20-02_00_00.vma.zst" }),
-      'Pulumi.drill.yaml: homelab:drill.archive: "usb:backup/vzdump-qemu-200-2026_11_20-02_00_00.vma.zst" is not on the storage of the archives. Expected: one of nas:backup/.',
+      change(raw.drill, "drill", {
+        restorePoint: { choose: "named", archive: "usb:backup/vzdump-qemu-200-2026_11_20-02_00_00.vma.zst" },
+      }),
+      'Pulumi.drill.yaml: homelab:drill.restorePoint.archive: "usb:backup/vzdump-qemu-200-2026_11_20-02_00_00.vma.zst" is not on the storage of the archives. Expected: one of nas:backup/.',
     ],
   ])("%s", (_, stack, values, problem) => {
     expect(failure(stack, values)).toBe(`Unable to use the configuration of stack ${stack}: 1 problem.\n- ${problem}`);

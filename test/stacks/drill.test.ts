@@ -17,6 +17,11 @@ const RUN = {
   vmUuid: "6f1c2f3e-8a57-4a55-9d0b-0c8f7ad1d0aa",
 };
 const ARCHIVE = "nas:backup/vzdump-qemu-200-2026_11_20-02_00_00.vma.zst";
+/** What the evidence of a drill says that found no archive. */
+const PLANNED = {
+  ...{ kind: "drill", stack: "drill", node: "pve", vmId: 9200, vmName: "docker-drill", sourceVmId: 200 },
+  ...{ evidenceDir: "/repo/drills", rtoTargetSeconds: 14400, rpoTargetSeconds: 90000, environmentNotes: [] },
+};
 const restorePoint = { archive: ARCHIVE, archiveTime: 1795140000, archiveBytes: 300_000_000, notes: "docker" };
 
 const mocks: Mocks = {
@@ -65,7 +70,9 @@ describe("the committed stack", () => {
   test("as a whole", () => expectGolden("drill.json", graph));
 
   test("looks for production's newest archive", () => {
-    expect(lookups).toEqual([{ node: "pve", storage: "nas", sourceVmId: 200 }]);
+    expect(lookups).toEqual([
+      { node: "pve", storage: "nas", sourceVmId: 200, choice: { choose: "latest" }, plannedRun: PLANNED },
+    ]);
   });
 
   test("touches nothing but its own VM, on the isolated bridge", () => {
@@ -142,8 +149,9 @@ test("a recorded root goes into the HTTP check", async () => {
   }
 });
 
-test("a named archive is asked for by its name", async () => {
+test("another restore point is asked for as it is configured", async () => {
   const config = committedConfig();
-  await graphOf({ ...config, drill: { ...config.drill, archive: ARCHIVE } });
-  expect(lookups).toEqual([{ node: "pve", storage: "nas", sourceVmId: 200, archive: ARCHIVE }]);
+  const choice = { choose: "random" as const, withinDays: 30 };
+  await graphOf({ ...config, drill: { ...config.drill, restorePoint: choice } });
+  expect(lookups).toMatchObject([{ sourceVmId: 200, choice }]);
 });
