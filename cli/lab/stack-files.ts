@@ -1,10 +1,11 @@
 /** The operator's committed stack files, read without Pulumi. */
 import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { parse, parseDocument, type Document } from "yaml";
+import { parseDocument, type Document } from "yaml";
 import { loadCatalogue, secretKeys } from "../../services/catalogue";
-import { parseConfig, type ProdConfig, type StackConfig } from "../../stacks/config";
-import { readRawConfig } from "../../stacks/raw-config";
+import type { ProdConfig, StackConfig } from "../../stacks/config";
+import { parseConfigTexts, printConfigErrors, readConfigTexts } from "../../stacks/config-files";
+import { ConfigError } from "../../stacks/config-problems";
 import { CliError, causeOf, hasCode } from "../errors";
 
 /** The project as it is committed. */
@@ -34,7 +35,8 @@ export async function readProdConfig(projectDir: string, stack: string): Promise
   const [project, text] = await Promise.all([readProject(projectDir), readText(file)]);
   const catalogue = loadCatalogue(join(projectDir, "services"));
   const needed = secretKeys(catalogue);
-  const { raw } = readRawConfig(parse(project), parse(text) ?? {});
+  const texts = { project, stack: text };
+  const { raw } = readConfigTexts(stack, texts);
   if (raw["homelab:kind"] !== "prod") {
     throw new CliError(
       `Unable to use stack "${stack}": homelab:kind in ${file} is ${raw["homelab:kind"] ?? "missing"}. ` +
@@ -42,7 +44,7 @@ export async function readProdConfig(projectDir: string, stack: string): Promise
     );
   }
   for (const key of needed) raw[`homelab:${key}`] = "";
-  const config = parseConfig(raw, { stack, projectDir, secretKeys: new Set(needed), catalogue });
+  const config = parseConfigTexts(raw, texts, { stack, projectDir, secretKeys: new Set(needed), catalogue });
   if (config.kind !== "prod") throw new CliError(`Unable to use stack "${stack}": it is no production stack.`);
   return config;
 }
@@ -65,25 +67,27 @@ export async function readStackFiles(repoDir: string): Promise<StackFiles> {
   const needed = secretKeys(catalogue);
   const stacks: Record<string, StackConfig> = {};
   const texts: Record<string, string> = {};
-  const problems: string[] = [];
+  const errors: ConfigError[] = [];
   for (const file of (await readdir(repoDir)).sort()) {
     const stack = /^Pulumi\.([\w-]+)\.yaml$/.exec(file)?.[1];
     if (stack === undefined) continue;
     const text = await readFile(join(repoDir, file), "utf8");
-    const { raw } = readRawConfig(parse(project), parse(text) ?? {});
-    // This version has no emergency restore; its stack file is the operator's business and not the lab's.
-    if (raw["homelab:kind"] === "restore") continue;
-    // Secrets are generated for the lab, whether or not the operator has set theirs.
-    if (raw["homelab:kind"] === "prod") for (const key of needed) raw[`homelab:${key}`] = "";
-    const context = { stack, projectDir: repoDir, secretKeys: new Set(needed), catalogue };
+    const both = { project, stack: text };
     try {
-      stacks[stack] = parseConfig(raw, context);
+      const { raw } = readConfigTexts(stack, both);
+      // This version has no emergency restore; its stack file is the operator's business and not the lab's.
+      if (raw["homelab:kind"] === "restore") continue;
+      // Secrets are generated for the lab, whether or not the operator has set theirs.
+      if (raw["homelab:kind"] === "prod") for (const key of needed) raw[`homelab:${key}`] = "";
+      const context = { stack, projectDir: repoDir, secretKeys: new Set(needed), catalogue };
+      stacks[stack] = parseConfigTexts(raw, both, context);
       texts[stack] = text;
     } catch (error) {
-      problems.push(causeOf(error));
+      if (!(error instanceof ConfigError)) throw error;
+      errors.push(error);
     }
   }
-  if (problems.length > 0) throw new CliError(problems.join("\n"));
+  if (errors.length > 0) throw new CliError(printConfigErrors(errors));
   const prods = Object.entries(stacks).flatMap(([name, config]) => (config.kind === "prod" ? [{ name, config }] : []));
   const [prod, ...others] = prods;
   if (prod === undefined || others.length > 0) {
