@@ -1,6 +1,6 @@
 /** What an operator types besides `pulumi`. */
 import { join } from "node:path";
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { cacheDir } from "../toolchain/cache";
 import { CliError, Interrupted, causeOf } from "./errors";
 import { REPO_DIR } from "./lab/node-command";
@@ -17,6 +17,17 @@ interface LabOptions {
 function parseId(value: string): string {
   if (/^[a-z0-9]{1,20}$/.test(value)) return value;
   throw new InvalidArgumentError("1 to 20 lower-case letters and digits are expected.");
+}
+
+function parseCount(value: string): number {
+  if (/^[1-9]\d{0,2}$/.test(value)) return Number(value);
+  throw new InvalidArgumentError("A number from 1 to 999 is expected.");
+}
+
+function parseList(value: string): string[] {
+  const items = value.split(",").map((item) => item.trim());
+  if (!items.includes("")) return items;
+  throw new InvalidArgumentError("Names with commas between are expected.");
 }
 
 /** Commands load what they need when they run: `--help` and a typing error answer at once. */
@@ -78,6 +89,48 @@ function program(setExit: (code: number) => void): Command {
       const { describeLab, labIds } = await import("./lab/status.ts");
       const lines = await Promise.all(labIds().map((id) => describeLab(id)));
       process.stdout.write(lines.length === 0 ? "No lab.\n" : `${lines.join("\n")}\n`);
+    });
+
+  root
+    .command("lock")
+    .description("write down which content the images' tags stand for now, in images.lock.json")
+    .option("-s, --stack <stack>", "production's stack", "prod")
+    .action(async ({ stack }: { stack: string }) => {
+      const [{ lockImages }, { loadCatalogue }, { readProdConfig }] = await Promise.all([
+        import("./lock/lock.ts"),
+        import("../services/catalogue.ts"),
+        import("./lab/stack-files.ts"),
+      ]);
+      const { files } = await readProdConfig(process.cwd(), stack);
+      const catalogue = loadCatalogue(join(process.cwd(), "services"));
+      const lines = await lockImages({ file: files.imagesLock, catalogue });
+      process.stdout.write(`${lines.join("\n")}\n`);
+    });
+
+  root
+    .command("drill")
+    .description(
+      "drill the restore of one archive, or of several one after another, and remove the restored VM each time",
+    )
+    .option("-s, --stack <stack>", "the drill's stack", "drill")
+    .addOption(new Option("--last <count>", "drill the newest archives").argParser(parseCount).conflicts("archives"))
+    .option("--archives <names>", "drill these archives: volume ids or file names, with commas between", parseList)
+    .addOption(
+      new Option("--keep", "leave the restored VM of a passed drill running")
+        .conflicts(["last", "archives"])
+        .default(false),
+    )
+    .action(async (options: { stack: string; last?: number; archives?: string[]; keep: boolean }) => {
+      const [{ drillCommand }, { watchInterrupts }] = await Promise.all([
+        import("./drill/command.ts"),
+        import("./interrupt.ts"),
+      ]);
+      await withProgress("drill", async (progress) => {
+        using interruption = watchInterrupts(() =>
+          progress.line("Ending this drill and removing its VM; press Ctrl-C again to leave that to pulumi destroy."),
+        );
+        setExit(await drillCommand({ ...options, projectDir: process.cwd(), progress, signal: interruption.signal }));
+      });
     });
 
   const backup = root.command("backup").description("backups of the Docker VM");

@@ -1,10 +1,13 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
 import type { EnvironmentValue, HealthCheck, ServiceSpec } from "../services/spec";
+import { CONFIGURATION_LABEL, configurationDigest, IMAGE_LABEL } from "./deployed-service";
 
 export interface ServiceArgs {
   /** What the catalogue says about the service. */
   spec: ServiceSpec;
+  /** Image reference, with its digest where it is locked. */
+  image: string;
   /** Full host name of the service's route; absent where it has none. */
   hostName?: string;
   /** Docker network in which services find each other by name. */
@@ -42,7 +45,7 @@ export class Service extends pulumi.ComponentResource {
     const image = new docker.RemoteImage(
       `${name}-image`,
       // Other containers may run from it, and a rollback must not have to wait for a download.
-      { name: spec.image, keepLocally: true },
+      { name: args.image, keepLocally: true },
       { parent: this, dependsOn: after },
     );
     const volumes = (spec.volumes ?? []).map(({ volume }) => {
@@ -91,13 +94,15 @@ function containerArgs(args: ServiceArgs, image: docker.RemoteImage): docker.Con
  * As soon as one variable is secret, Pulumi hides all of `envs`, in every diff. The plain ones of such a service stand
  * in labels too, so that a review can see what changes.
  */
-function labels({ spec, hostName }: ServiceArgs): docker.types.input.ContainerLabel[] {
+function labels({ spec, image, hostName }: ServiceArgs): docker.types.input.ContainerLabel[] {
   const plain = Object.entries(spec.environment ?? {}).flatMap(([key, value]) =>
     typeof value === "string" ? [[`homelab.env.${key}`, plainText(value, hostName)] as const] : [],
   );
   return [
     ["homelab.data", spec.data] as const,
     ...(hasSecrets(spec) ? plain : []),
+    [IMAGE_LABEL, image] as const,
+    [CONFIGURATION_LABEL, configurationDigest(spec, hostName)] as const,
     ["homelab.service", spec.name] as const,
   ]
     .sort(([a], [b]) => (a < b ? -1 : 1))

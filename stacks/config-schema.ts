@@ -63,6 +63,8 @@ export const filesSchema = z.strictObject({
   trust: filePath,
   /** Host key of the Docker VM, written by prod. */
   knownHosts: filePath,
+  /** Digests of the images, written by `homelab lock`. */
+  imagesLock: filePath.default("images.lock.json"),
 });
 
 const backupStorageSource = z.discriminatedUnion(

@@ -169,12 +169,13 @@ function unsetVariables(
 }
 
 function withAbsoluteFiles<T extends StackConfig>(config: T, projectDir: string): T {
-  const { evidence, trust, knownHosts } = config.files;
+  const { evidence, trust, knownHosts, imagesLock } = config.files;
   return {
     ...config,
     files: {
       evidence: path.resolve(projectDir, expandHome(evidence)),
       trust: path.resolve(projectDir, expandHome(trust)),
+      imagesLock: path.resolve(projectDir, expandHome(imagesLock)),
       // Kept as written when it starts with `~`: it is an input of resources and must be the same for every operator.
       knownHosts: knownHosts.startsWith("~") ? knownHosts : path.resolve(projectDir, knownHosts),
     },

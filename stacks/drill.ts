@@ -1,10 +1,11 @@
 /** The drill: a backup restored beside production, proved, measured, judged. */
-import { existsSync, readFileSync } from "node:fs";
 import { RecoveryChecks } from "../components/recovery-checks";
 import { RestoredGuest } from "../components/restored-guest";
 import { lookupRestorePoint, Verdict } from "../provider/sdk/drill";
 import type { ServiceSpec } from "../services/spec";
 import { rootCertificateFile, type DrillConfig } from "./config";
+import { plannedRun } from "./planned-run";
+import { readIfThere } from "./optional-file";
 
 /** Declares everything of stack kind `drill`. Returns the stack's outputs. */
 export async function drill(
@@ -12,19 +13,8 @@ export async function drill(
   catalogue: readonly ServiceSpec[],
   stack: string,
 ): Promise<Record<string, unknown>> {
-  const { drill: target, timeouts, targets, dockerVm, node } = config;
-  const run = {
-    kind: "drill" as const,
-    stack,
-    node,
-    vmId: target.vmId,
-    vmName: target.name,
-    sourceVmId: dockerVm.vmId,
-    evidenceDir: config.files.evidence,
-    rtoTargetSeconds: targets.rtoMinutes * 60,
-    rpoTargetSeconds: targets.rpoMinutes * 60,
-    environmentNotes: config.environmentNotes,
-  };
+  const { drill: target, timeouts, dockerVm, node } = config;
+  const run = plannedRun(config, stack);
   const restorePoint = await lookupRestorePoint({
     node,
     storage: config.backupStorage,
@@ -45,6 +35,7 @@ export async function drill(
     startTimeoutSeconds: timeouts.startSeconds,
     agentTimeoutSeconds: timeouts.agentSeconds,
   });
+  // Absent is an answer: without a recorded root the checks that need it are skipped, and the verdict says so.
   const rootCertificatePem = readIfThere(rootCertificateFile(config));
   const checks = new RecoveryChecks("check", {
     run: guest.run,
@@ -76,9 +67,4 @@ export async function drill(
     reportFile: verdict.reportFile,
     evidenceFile: verdict.evidenceFile,
   };
-}
-
-/** Absent is an answer: without a recorded root the checks that need it are skipped, and the verdict says so. */
-function readIfThere(file: string): string | undefined {
-  return existsSync(file) ? readFileSync(file, "utf8") : undefined;
 }

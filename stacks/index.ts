@@ -7,6 +7,8 @@ import { CatalogueError, loadCatalogue, secretKeys } from "../services/catalogue
 import type { ServiceSpec } from "../services/spec";
 import { dockerVmAddress, parseConfig, type ConfigContext, type StackConfig } from "./config";
 import { ConfigError } from "./config-problems";
+import { DeploymentLog, deploymentsFile } from "./deployments";
+import { readImagesLock } from "./images-lock";
 import { readPulumiConfig } from "./pulumi-config";
 
 /** Pulumi versions that this program works with; `Pulumi.yaml` says the same to the versions that read it there. */
@@ -36,7 +38,15 @@ async function runStack(): Promise<Record<string, unknown>> {
       const vm = { vmId: config.dockerVm.vmId, address: dockerVmAddress(config) };
       await requireAccess({ node: config.node, ...(zoneId === undefined ? {} : { zoneId }), dockerVm: vm });
       const { prod } = await import("./prod.ts");
-      return prod(config, catalogue, secrets(secretKeys(catalogue)));
+      const names = catalogue.map(({ name }) => name);
+      return prod(config, {
+        catalogue,
+        secrets: secrets(secretKeys(catalogue)),
+        ...orRunError(() => ({
+          lock: readImagesLock(config.files.imagesLock),
+          deployments: new DeploymentLog(deploymentsFile(config.files.trust), names),
+        })),
+      });
     }
     case "drill": {
       await requireAccess({ node: config.node });
@@ -74,6 +84,15 @@ async function checkedConfig(raw: Readonly<Record<string, string>>, context: Con
 /** Pulumi has read the files already; what can't be read again only costs the line numbers. */
 async function readIfThere(file: string): Promise<string | undefined> {
   return readFile(file, "utf8").catch(() => undefined);
+}
+
+/** A RunError shows its message alone, without a stack trace that would bury it. */
+function orRunError<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new pulumi.RunError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 function readCatalogue(): ServiceSpec[] {

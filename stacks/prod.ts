@@ -1,7 +1,8 @@
 /** Production: the Docker VM, its services, the way in, and the backup of it all. */
-import type * as pulumi from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
 import { BackupPlan } from "../components/backup-plan";
 import { hostNameOf } from "../components/checks-from-catalogue";
+import { configurationDigest } from "../components/deployed-service";
 import { DnsRecords } from "../components/dns-records";
 import { DockerEngine } from "../components/docker-engine";
 import { DockerVm } from "../components/docker-vm";
@@ -10,13 +11,22 @@ import { Service } from "../components/service";
 import type { SshTarget } from "../provider/contract/production";
 import type { ServiceSpec } from "../services/spec";
 import { dockerVmAddress, rootCertificateFile, type ProdConfig } from "./config";
+import type { DeploymentLog } from "./deployments";
+import { lockedReference, unlockedImages, type ImagesLock } from "./images-lock";
+
+/** What production is made from besides its configuration. */
+export interface ProdParts {
+  readonly catalogue: readonly ServiceSpec[];
+  /** Values by key. Secret. */
+  readonly secrets: Readonly<Record<string, pulumi.Output<string>>>;
+  readonly lock: ImagesLock;
+  /** Takes down what was deployed when. */
+  readonly deployments: Pick<DeploymentLog, "record">;
+}
 
 /** Declares everything of stack kind `prod`. Returns the stack's outputs. */
-export function prod(
-  config: ProdConfig,
-  catalogue: readonly ServiceSpec[],
-  secrets: Readonly<Record<string, pulumi.Output<string>>>,
-): Record<string, unknown> {
+export function prod(config: ProdConfig, parts: ProdParts): Record<string, unknown> {
+  const { catalogue } = parts;
   const { node, dockerVm, backup, readiness } = config;
   const address = dockerVmAddress(config);
   const ssh: SshTarget = {
@@ -58,7 +68,8 @@ export function prod(
     timeoutSeconds: readiness.timeoutSeconds,
     vmGeneration: vm.generation,
   });
-  const services = createServices(config, catalogue, secrets, engine);
+  const services = createServices(config, parts, engine);
+  warnOfUnlocked(parts);
   createWayIn(config, catalogue, services, ssh);
 
   return {
@@ -71,18 +82,19 @@ export function prod(
 /** In start order, each after the services that it depends on. */
 function createServices(
   config: ProdConfig,
-  catalogue: readonly ServiceSpec[],
-  secrets: Readonly<Record<string, pulumi.Output<string>>>,
+  { catalogue, secrets, lock, deployments }: ProdParts,
   engine: DockerEngine,
 ): Map<string, Service> {
   const services = new Map<string, Service>();
   for (const spec of catalogue) {
     const hostName = hostNameOf(spec, config.zone);
     const dependencies = (spec.dependsOn ?? []).flatMap((name) => services.get(name) ?? []);
+    const image = lockedReference(spec.image, lock);
     const service = new Service(
       spec.name,
       {
         spec,
+        image,
         ...(hostName === undefined ? {} : { hostName }),
         networkName: engine.networkName,
         secrets,
@@ -92,6 +104,7 @@ function createServices(
       { providers: { docker: engine.provider } },
     );
     services.set(spec.name, service);
+    deployments.record(spec.name, image, configurationDigest(spec, hostName), service.containerId);
   }
   return services;
 }
@@ -127,4 +140,14 @@ function createWayIn(
     lanAddress: dockerVmAddress(config),
     ...(config.dns.publicAddress === undefined ? {} : { publicAddress: config.dns.publicAddress }),
   });
+}
+
+/** A moved tag would make the restored and the rebuilt service differ without a line of code having changed. */
+function warnOfUnlocked({ catalogue, lock }: ProdParts): void {
+  const images = unlockedImages(catalogue, lock);
+  if (images.length === 0) return;
+  void pulumi.log.warn(
+    `${images.length === 1 ? "1 image is" : `${images.length} images are`} not locked to a digest: ${images.join(", ")}. ` +
+      "Run: npm run homelab -- lock",
+  );
 }

@@ -14,6 +14,8 @@ export interface OverlayArgs {
   readonly trustDir: string;
   /** Absolute path; ssh puts its control sockets beside it, so it must be short. */
   readonly knownHostsFile: string;
+  /** Absolute path of the lab's own images.lock.json. */
+  readonly imagesLockFile: string;
   /** Absolute path of the lab's private key; the file's content is no part of the overlay. */
   readonly sshKeyFile: string;
   /** Public key line of the same pair. */
@@ -36,7 +38,7 @@ export function overlayNotes(args: OverlayArgs): string[] {
   return [
     `Rehearsal lab: emulated Proxmox VE API, ${args.machineNote}. Not a real Proxmox VE.`,
     "The cloud image's address leads to the lab's own Debian image; its checksum is replaced.",
-    "Container images come from the lab's mirror, built from Debian packages and Go modules under their public names.",
+    "Container images come from the lab's mirror, built from Debian packages and Go modules under their public names; their digests are the lab's.",
     "The SSH key pair is the lab's.",
     ...Object.values(args.stacks).flatMap(nasNotes),
     ...(args.scheduler ? [] : ["Backup jobs start by hand only; their schedules are declared but rest."]),
@@ -59,7 +61,12 @@ export function buildOverlay(args: OverlayArgs): Overlay {
       stack,
       {
         dockerVm: { ...config.dockerVm, sshAuthorizedKey: args.sshPublicKey, sshPrivateKeyFile: args.sshKeyFile },
-        files: { evidence: args.evidenceDir, trust: args.trustDir, knownHosts: args.knownHostsFile },
+        files: {
+          evidence: args.evidenceDir,
+          trust: args.trustDir,
+          knownHosts: args.knownHostsFile,
+          imagesLock: args.imagesLockFile,
+        },
         environmentNotes: [...config.environmentNotes, ...notes],
         ...(config.kind === "prod" ? { cloudImage: labCloudImage(config, args.cloudImageSha256) } : {}),
       },

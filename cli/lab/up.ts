@@ -2,6 +2,8 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { canonicalReference } from "../../lab/images/oci";
+import { printImagesLock } from "../../stacks/images-lock";
 import { CliError } from "../errors";
 import type { Progress } from "../progress";
 import { startDaemon } from "./daemon";
@@ -106,6 +108,7 @@ export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
       evidenceDir: args.evidenceDir,
       trustDir: join(paths.project, "trust"),
       knownHostsFile: join(paths.home, "known_hosts"),
+      imagesLockFile: join(paths.project, "images.lock.json"),
       sshKeyFile: paths.sshKey,
       sshPublicKey,
       cloudImageSha256: prepared.cloudImage.sha256,
@@ -113,6 +116,10 @@ export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
       machineNote: "virtual machines by QEMU",
       scheduler: args.scheduler,
     });
+    const digests = files.images.map(
+      (image) => [image, prepared.registry.tags[canonicalReference(image)] ?? ""] as const,
+    );
+    await writeFile(join(paths.project, "images.lock.json"), printImagesLock(new Map(digests)));
     progress.log(`overlay:\n${overlay}`);
     detail("APIs");
     await startDaemon(paths, repoDir, spec, environment);

@@ -75,6 +75,7 @@ describe("the committed files", () => {
     expect(config.files).toEqual({
       evidence: "/repo/drills",
       trust: "/repo/trust",
+      imagesLock: "/repo/images.lock.json",
       knownHosts: "~/.homelab/known_hosts",
     });
     expect(rootCertificateFile(config)).toBe("/repo/trust/example.net-proxy-root.pem");

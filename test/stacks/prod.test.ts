@@ -5,6 +5,7 @@ import { parse } from "yaml";
 import { loadCatalogue, secretKeys } from "../../services/catalogue";
 import type { ServiceSpec } from "../../services/spec";
 import { parseConfig, type ProdConfig } from "../../stacks/config";
+import type { ImagesLock } from "../../stacks/images-lock";
 import { prod } from "../../stacks/prod";
 import { readRawConfig } from "../../stacks/raw-config";
 import { expectGolden, find, recordGraph, type Mocks, type RecordedResource } from "./graph";
@@ -55,11 +56,20 @@ function committedConfig(): ProdConfig {
   return config;
 }
 
-function graphOf(config: ProdConfig, catalogue: readonly ServiceSpec[]): Promise<RecordedResource[]> {
+function graphOf(
+  config: ProdConfig,
+  catalogue: readonly ServiceSpec[],
+  lock: ImagesLock = new Map(),
+): Promise<RecordedResource[]> {
   return recordGraph(
     () => {
       const secrets = secretKeys(catalogue).map((key) => [key, pulumi.secret(`value of ${key}`)] as const);
-      return prod(config, catalogue, Object.fromEntries(secrets));
+      return prod(config, {
+        catalogue,
+        secrets: Object.fromEntries(secrets),
+        lock,
+        deployments: { record: () => undefined },
+      });
     },
     { stack: "prod", mocks },
   );

@@ -15,6 +15,7 @@ beforeAll(async () => {
     evidenceDir: "/clone/drills",
     trustDir: "/lab/project/trust",
     knownHostsFile: "/lab/home/known_hosts",
+    imagesLockFile: "/lab/project/images.lock.json",
     sshKeyFile: "/lab/home/.ssh/id_ed25519",
     sshPublicKey: "ssh-ed25519 AAAA lab",
     cloudImageSha256: "a".repeat(64),
