@@ -1,11 +1,14 @@
 /** The drill: a backup restored beside production, proved, measured, judged. */
+import type { DeployedCode } from "../components/deployment-checks";
 import { RecoveryChecks } from "../components/recovery-checks";
 import { RestoredGuest } from "../components/restored-guest";
 import { lookupRestorePoint, Verdict } from "../provider/sdk/drill";
 import type { ServiceSpec } from "../services/spec";
 import { rootCertificateFile, type DrillConfig } from "./config";
+import { deploymentsFile, readDeployments } from "./deployments";
+import { digestOf, lockedReference, readImagesLock } from "./images-lock";
+import { orRunError, readIfThere } from "./project-files";
 import { plannedRun } from "./planned-run";
-import { readIfThere } from "./optional-file";
 
 /** Declares everything of stack kind `drill`. Returns the stack's outputs. */
 export async function drill(
@@ -44,6 +47,7 @@ export async function drill(
     bootId: guest.bootId,
     restorePoint,
     catalogue,
+    code: deployedCode(config, catalogue),
     zone: config.zone,
     ...(rootCertificatePem === undefined ? {} : { rootCertificatePem }),
     timeoutSeconds: timeouts.checkSeconds,
@@ -67,4 +71,24 @@ export async function drill(
     reportFile: verdict.reportFile,
     evidenceFile: verdict.evidenceFile,
   };
+}
+
+/** Throws a RunError when a file of the project can't be used. */
+function deployedCode(config: DrillConfig, catalogue: readonly ServiceSpec[]): ReadonlyMap<string, DeployedCode> {
+  const lock = orRunError(() => readImagesLock(config.files.imagesLock));
+  const deployments = orRunError(() => readDeployments(deploymentsFile(config.files.trust)));
+  return new Map(
+    catalogue.map(({ name, image }) => {
+      const digest = digestOf(image, lock);
+      const recorded = deployments?.[name];
+      return [
+        name,
+        {
+          image: lockedReference(image, lock),
+          ...(digest === undefined ? {} : { digest }),
+          ...(recorded === undefined ? {} : { recorded }),
+        },
+      ];
+    }),
+  );
 }

@@ -1,0 +1,62 @@
+/** The operator's own `pulumi`, in their project and environment. */
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import { CliError, hasCode } from "../errors";
+
+/** How `pulumi` ended, and everything it wrote. */
+export interface PulumiResult {
+  /** Null when a signal ended it. */
+  readonly code: number | null;
+  readonly output: string;
+}
+
+export interface PulumiOptions {
+  readonly onLine?: (line: string) => void;
+  /** Asks it to cancel: what it has begun is recorded, so that `destroy` finds it. */
+  readonly signal?: AbortSignal;
+}
+
+/** Runs `pulumi`, whatever its exit code. */
+export type RunPulumi = (args: readonly string[], options?: PulumiOptions) => Promise<PulumiResult>;
+
+/** `pulumi` of the PATH in a project folder. */
+export function pulumiIn(projectDir: string): RunPulumi {
+  return async (args, { onLine, signal } = {}) =>
+    new Promise((resolve, reject) => {
+      // A process group of its own: Ctrl-C reaches only this process, which passes it on once, to `pulumi` alone.
+      const child = spawn("pulumi", [...args, "--non-interactive", "--color=never"], {
+        cwd: projectDir,
+        stdio: ["ignore", "pipe", "pipe"],
+        detached: true,
+      });
+      const lines: string[] = [];
+      for (const stream of [child.stdout, child.stderr]) {
+        createInterface({ input: stream }).on("line", (line) => {
+          lines.push(line);
+          onLine?.(line);
+        });
+      }
+      const cancel = (): void => void child.kill("SIGINT");
+      signal?.addEventListener("abort", cancel, { once: true });
+      if (signal?.aborted === true) cancel();
+      child.once("error", (error) => {
+        const cause = hasCode(error, "ENOENT") ? "there is no pulumi on the PATH" : error.message;
+        const advice = "Install the Pulumi CLI, or use the lab's shell (npm run homelab -- lab shell).";
+        reject(new CliError(`Unable to run pulumi: ${cause}. ${advice}`, { cause: error }));
+      });
+      child.once("close", (code) => {
+        signal?.removeEventListener("abort", cancel);
+        resolve({ code, output: lines.join("\n") });
+      });
+    });
+}
+
+/** What is wrong, in Pulumi's own words: the diagnostics without progress, or the end of the output. */
+export function problemIn({ output }: PulumiResult): string {
+  const lines = output.split("\n").filter((line) => line.trim() !== "");
+  const errors = lines.filter((line) => /\berror: /.test(line)).map((line) => line.replace(/^.*?\berror: /, "").trim());
+  const own = [...new Set(errors)].filter(
+    (line) => !/^(?:preview|update|destroy) failed$|running inline program|^an unhandled/.test(line),
+  );
+  return own.length > 0 ? own.join(" ") : lines.slice(-15).join("\n");
+}
