@@ -1,16 +1,16 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { shellCommand, stopCommand } from "./hints";
 import { attachInside } from "./inside";
 import type { LabPaths } from "./paths";
 
 /** What to type in a lab that was left running. */
 export function printShellHint(id: string): string[] {
-  const lab = id === "default" ? "" : ` --id ${id}`;
   return [
     "",
-    `The lab runs. A shell in it: npm run homelab -- lab shell${lab}`,
+    `The lab runs. A shell in it: ${shellCommand(id)}`,
     "    pulumi preview -s prod     pulumi up -s drill     pulumi destroy -s drill     homelab backup now",
-    `End it, leaving nothing but the evidence: npm stop${id === "default" ? "" : ` -- --id ${id}`}`,
+    `End it, leaving nothing but the evidence: ${stopCommand(id)}`,
   ];
 }
 

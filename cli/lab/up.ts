@@ -9,11 +9,13 @@ import type { Progress } from "../progress";
 import { startDaemon } from "./daemon";
 import { takeLabDown } from "./down";
 import { labEnvironment } from "./environment";
+import { shellCommand, stopCommand } from "./hints";
 import { runInsideOrThrow } from "./inside";
 import { createNamespace, namespaceExists } from "./namespace";
 import { isAlive, readOwner, writeOwner } from "./owner";
 import { labPaths, type LabPaths } from "./paths";
 import type { LabParts as Prepared } from "./prepare";
+import { processesOf } from "./processes";
 import { makeSshKey, writeProject } from "./project-folder";
 import { labSpecFromStacks } from "./spec-from-stacks";
 import type { StackFiles } from "./stack-files";
@@ -51,13 +53,13 @@ export async function claimLab(id: string, repoDir: string, progress: Progress):
   const owner = readOwner(paths);
   if (owner !== undefined && isAlive(owner)) {
     throw new CliError(
-      `Unable to start the lab "${id}": process ${owner.pid} runs it. Wait for it, or end it with: npm stop`,
+      `Unable to start the lab "${id}": process ${owner.pid} runs it. Wait for it, or end it with: ${stopCommand(id)}`,
     );
   }
-  if (owner?.kept === true && existsSync(paths.caFile) && namespaceExists(paths)) {
+  if (owner?.kept === true && (await processesOf(id, paths.namespace)).length > 0) {
     throw new CliError(
-      `Unable to start the lab "${id}": it was left running. Go on in it with \`npm run homelab -- lab shell\`, ` +
-        "or end it with: npm stop",
+      `Unable to start the lab "${id}": it was left running. Go on in it with \`${shellCommand(id)}\`, ` +
+        `or end it with: ${stopCommand(id)}`,
     );
   }
   if (owner !== undefined || existsSync(paths.dir) || namespaceExists(paths)) {

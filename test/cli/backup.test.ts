@@ -67,9 +67,12 @@ describe("a backup", () => {
 
   const config = { dockerVm: { vmId: 200 } as ProdConfig["dockerVm"], backupStorage: "nas" };
 
-  async function withJob(run: (api: ApiLab, backup: (signal?: AbortSignal) => Promise<string>) => Promise<void>) {
+  async function withJob(
+    run: (api: ApiLab, backup: (signal?: AbortSignal) => Promise<string>) => Promise<void>,
+    source: Readonly<Record<string, string>> = { type: "dir", path: "/mnt/pve/nas" },
+  ) {
     await using api = await ApiLab.start();
-    await api.ok("POST", "/storage", { storage: "nas", type: "dir", path: "/mnt/pve/nas", content: "backup" });
+    await api.ok("POST", "/storage", { storage: "nas", content: "backup", ...source });
     await api.task("POST", "/nodes/pve/qemu", { vmid: 200, name: "docker", scsi0: "local-lvm:1" });
     await api.ok("POST", "/cluster/backup/", { id: "nightly", schedule: "02:00", storage: "nas", vmid: 200 });
     using progress = new Progress(join(dir, "log"), { write: () => undefined, isTerminal: false, columns: () => 80 });
@@ -77,7 +80,10 @@ describe("a backup", () => {
     await run(api, async (signal) => (await backupNow({ config, progress, client, signal })).volid);
   }
 
-  test("gives the new archive", () =>
+  test.each([
+    { type: "dir", path: "/mnt/pve/nas" },
+    { type: "nfs", server: "nas.lan", export: "/tank" },
+  ])("gives the new archive on a storage %j", (source) =>
     withJob(async (api, backup) => {
       api.backups.onVzdump = async ({ dumpDir }) => {
         mkdirSync(dumpDir, { recursive: true });
@@ -85,7 +91,8 @@ describe("a backup", () => {
         return Promise.resolve();
       };
       expect(await backup()).toBe(`nas:backup/${ARCHIVE}`);
-    }));
+    }, source),
+  );
 
   test("that fails says why and what to do, with the end of the log", () =>
     withJob(async (api, backup) => {

@@ -40,7 +40,10 @@ async function taskDone(upid: unknown): Promise<void> {
   const schema = z.looseObject({ status: z.string(), exitstatus: z.string().optional() });
   for (;;) {
     const { status, exitstatus } = schema.parse(await call("GET", path));
-    if (status !== "running") { expect(exitstatus).toBe("OK"); return; }
+    if (status !== "running") {
+      expect(exitstatus).toBe("OK");
+      return;
+    }
   }
 }
 

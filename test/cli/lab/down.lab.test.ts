@@ -1,5 +1,6 @@
 /** A lab's namespace, processes and files, without machines: what `lab down` removes and what `claimLab` refuses. */
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -94,11 +95,18 @@ test("a start clears a crash, and refuses a lab that runs or was kept", async ()
   await claimLab(ID, "/", progress);
   expect(existsSync(join(paths.dir, "storage"))).toBe(false);
   // Now this process owns it.
-  await expect(claimLab(ID, "/", progress)).rejects.toThrow(`process ${process.pid} runs it`);
-  await createNamespace(paths);
-  writeFileSync(paths.caFile, "");
+  await expect(claimLab(ID, "/", progress)).rejects.toThrow(
+    `Unable to start the lab "${ID}": process ${process.pid} runs it. Wait for it, or end it with: npm stop -- --id ${ID}`,
+  );
   writeFileSync(paths.ownerFile, JSON.stringify({ ...owner, kept: true }));
-  await expect(claimLab(ID, "/", progress)).rejects.toThrow("it was left running");
+  const kept = start("/bin/sleep", ["1004"], { [LAB_VARIABLE]: ID });
+  await expect(claimLab(ID, "/", progress)).rejects.toThrow(
+    `Unable to start the lab "${ID}": it was left running. Go on in it with \`npm run homelab -- lab shell --id ${ID}\`, ` +
+      `or end it with: npm stop -- --id ${ID}`,
+  );
+  kept.kill("SIGKILL");
+  await once(kept, "exit");
+  await claimLab(ID, "/", progress); // of a kept lab that died there is nothing to go on in
 }, 40_000);
 
 test("an owner that runs is asked to end first", async () => {
