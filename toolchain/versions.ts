@@ -96,6 +96,8 @@ export interface DebianPackage {
 /** Debian packages that the lab needs. No Docker: the Docker provider speaks to the guest's engine through ssh. */
 export const DEBIAN_PACKAGES: readonly DebianPackage[] = [
   { name: "qemu-system-x86", why: "runs the virtual machines" },
+  { name: "ovmf", why: "UEFI firmware of virtual machines that have it" },
+  { name: "swtpm", why: "TPM of virtual machines that have one" },
   { name: "qemu-utils", why: "makes and converts disks (qemu-img)" },
   { name: "mmdebstrap", why: "builds the guest's root file system" },
   { name: "fdisk", why: "partitions the guest's disk (sfdisk)" },
@@ -106,6 +108,7 @@ export const DEBIAN_PACKAGES: readonly DebianPackage[] = [
   { name: "syslinux-common", why: "master boot record of the guest's disk" },
   { name: "genisoimage", why: "makes the cloud-init drive" },
   { name: "zstd", why: "compresses and reads backup archives" },
+  { name: "lzop", why: "reads .vma.lzo archives" },
   { name: "openssh-client", why: "the Docker provider's way to the guest's engine" },
   { name: "iproute2", why: "network namespaces, bridges and taps (ip)" },
   { name: "openssl", why: "throw-away certificates of the tests" },

@@ -7,7 +7,7 @@ import { type TaskContext, type VmConfig } from "../types";
 import { type VmaSource } from "../vma/writer";
 import { newArchiveUuid, printUuid, writeArchive } from "./archive-writer";
 import { listArchives, logPath, notesPath, protectionPath, pruneArchives } from "./archives";
-import { cancelCopies, startCopies, waitForCopies } from "./disk-copy";
+import { cancelCopies, type DiskCopy, startCopies, waitForCopies } from "./disk-copy";
 import { freeze } from "./guest-agent";
 import { archivedConfig, archiveDevice, type GuestDisk, guestDisks } from "./guest-disks";
 import { GuestPower } from "./guest-power";
@@ -205,23 +205,24 @@ export class GuestBackup {
   ): Promise<VmaSource[]> {
     const qmp = power.qmp();
     const sources: VmaSource[] = [];
+    const copied: DiskCopy[] = [];
     for (const disk of disks) {
-      sources.push({
-        name: archiveDevice(disk.key),
-        path: join(this.tmpDir, `${disk.key}.qcow2`),
-        format: "qcow2",
-        sizeBytes: await this.args.volumes.sizeOf(disk.volid),
-      });
+      const name = archiveDevice(disk.key);
+      const sizeBytes = await this.args.volumes.sizeOf(disk.volid);
+      if (disk.key === "tpmstate0") {
+        // Not QEMU's but the TPM emulator's, which writes it as a whole.
+        sources.push({ name, path: this.args.volumes.pathOf(disk.volid), format: "raw", sizeBytes });
+        continue;
+      }
+      const target = join(this.tmpDir, `${disk.key}.qcow2`);
+      sources.push({ name, path: target, format: "qcow2", sizeBytes });
+      copied.push({ driveId: this.args.machines.driveId(disk.key), target });
     }
     try {
       const mayFreeze = mode !== "stop" && !power.paused;
       const thaw = mayFreeze ? await freeze(config, this.args.machines.agent(this.vmId), this.log) : undefined;
       try {
-        const copies = disks.map((disk, index) => ({
-          driveId: this.args.machines.driveId(disk.key),
-          target: sources[index]?.path ?? "",
-        }));
-        await startCopies(qmp, copies, bytesPerSecond);
+        await startCopies(qmp, copied, bytesPerSecond);
       } finally {
         await thaw?.();
       }

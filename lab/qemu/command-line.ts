@@ -7,10 +7,11 @@ import type { VmConfig } from "../types";
 import type { Accelerator } from "./accelerator";
 import { cpuModel } from "./cpu";
 import { driveOptions, isQ35 } from "./drives";
+import { firmwareOptions, type FirmwareFiles, type FirmwareOptions } from "./firmware";
 import { type PlannedCard, networkOptions } from "./networks";
 
 /** Absolute paths of one machine's files. */
-export interface MachineFiles {
+export interface MachineFiles extends FirmwareFiles {
   readonly qmpSocket: string;
   readonly agentSocket: string;
   readonly pidFile: string;
@@ -26,6 +27,8 @@ export interface CommandLineInput {
   /** Cores of the node; more of them in a VM are noted. */
   readonly nodeCores: number;
   readonly pathOf: (volumeId: string) => string;
+  /** Whether a CD-ROM's medium is there; default: all are. */
+  readonly hasMedium?: (volumeId: string) => boolean;
 }
 
 export interface CommandLine {
@@ -33,22 +36,23 @@ export interface CommandLine {
   readonly cards: PlannedCard[];
   /** Whether the machine has the guest agent's port. */
   readonly hasAgent: boolean;
+  /** What must be there before QEMU starts. */
+  readonly firmware: Pick<FirmwareOptions, "temporaryVariables" | "tpm">;
   /** What the configuration asks for and the lab does otherwise, for the task's log. */
   readonly notes: string[];
 }
 
 /** Configuration that needs hardware, files or rights that a lab machine doesn't have. */
 const REFUSED: readonly (readonly [RegExp, (value: string) => boolean, string])[] = [
-  [/^bios$/, (value) => value !== "seabios", "only SeaBIOS machines boot in the lab; set bios=seabios"],
-  [/^tpmstate0$/, () => true, "the lab has no TPM; remove it"],
+  [/^bios$/, (value) => value !== "seabios" && value !== "ovmf", "the lab has SeaBIOS and OVMF only"],
   [/^hostpci\d+$/, () => true, "no PCI device is passed through; remove it"],
-  [/^usb\d+$/, () => true, "no USB device is passed through; remove it"],
+  [/^usb\d+$/, (value) => !/^(?:host=)?spice(?:,|$)/.test(value), "no USB device is passed through; remove it"],
   [/^virtiofs\d+$/, () => true, "no folder of the node is shared; remove it"],
   [/^parallel\d+$/, () => true, "no parallel port is passed through; remove it"],
   [/^serial[1-3]$/, () => true, "a lab machine has one serial port; remove it"],
   [/^serial0$/, (value) => value !== "socket", "no serial device is passed through; use socket"],
   [/^(?:args|hookscript)$/, () => true, "only root of a real node may set it; remove it"],
-  [/^(?:audio0|ivshmem)$/, () => true, "the lab doesn't emulate it; remove it"],
+  [/^ivshmem$/, () => true, "the lab doesn't emulate it; remove it"],
   [/^(?:amd-sev|intel-tdx)$/, () => true, "the lab has no confidential computing; remove it"],
   [/^arch$/, (value) => value !== "x86_64", "only x86_64 machines run in the lab"],
   [/^vmstate$/, () => true, "a suspended machine can't be resumed in the lab; remove its state"],
@@ -56,7 +60,7 @@ const REFUSED: readonly (readonly [RegExp, (value: string) => boolean, string])[
 ];
 
 /** Configuration that only tunes a real machine. */
-const WITHOUT_EFFECT = /^(?:cpulimit|affinity|hugepages|watchdog|numa\d+)$/;
+const WITHOUT_EFFECT = /^(?:cpulimit|affinity|hugepages|watchdog|numa\d+|usb\d+|audio0)$/;
 
 /** Builds the command line. Throws one error that names every key which the lab can't honour. */
 export function commandLine(input: CommandLineInput): CommandLine {
@@ -70,7 +74,11 @@ export function commandLine(input: CommandLineInput): CommandLine {
       return fallback;
     }
   };
-  const drives = collect(() => driveOptions(config, input.pathOf), { args: [], notes: [] });
+  const firmware = collect<FirmwareOptions>(() => firmwareOptions(config, files, input.pathOf), {
+    args: [],
+    notes: [],
+  });
+  const drives = collect(() => driveOptions(config, input.pathOf, input.hasMedium), { args: [], notes: [] });
   const networks = collect(() => networkOptions(vmId, config), { args: [], cards: [], notes: [] });
   const agent = collect(() => agentOptions(config, files.agentSocket), []);
   if (problems.length > 0) throw new Error(`Unable to start VM ${vmId}: ${problems.join("; ")}.`);
@@ -83,6 +91,7 @@ export function commandLine(input: CommandLineInput): CommandLine {
     ...["-chardev", `socket,id=qmp,path=${files.qmpSocket},server=on,wait=off`, "-mon", "chardev=qmp,mode=control"],
     ...["-chardev", `file,id=console,path=${files.consoleLog},append=on`, "-serial", "chardev:console"],
     ...machineOptions(config),
+    ...firmware.args,
     ...processor.args,
     ...identityOptions(config),
     ...agent,
@@ -99,10 +108,11 @@ export function commandLine(input: CommandLineInput): CommandLine {
   const notes = [
     ...processor.notes,
     ...ignored.map((key) => `${key}: ${config[key] ?? ""} has no effect in the lab`),
+    ...firmware.notes,
     ...networks.notes,
     ...drives.notes,
   ];
-  return { args, cards: networks.cards, hasAgent: agent.length > 0, notes };
+  return { args, cards: networks.cards, hasAgent: agent.length > 0, firmware, notes };
 }
 
 /** Whether the configuration asks for the guest agent. */
@@ -110,7 +120,8 @@ export function agentEnabled(config: VmConfig): boolean {
   return parsePropertyString(config.agent ?? "0", "enabled").enabled === "1";
 }
 
-function refusals(config: VmConfig): string[] {
+/** Every setting that no machine of the lab can have, with the reason. Pure. */
+export function refusals(config: VmConfig): string[] {
   return Object.entries(config).flatMap(([key, value]) =>
     REFUSED.filter(([pattern, applies]) => pattern.test(key) && applies(value)).map(
       ([, , reason]) => `${key}=${value}: ${reason}`,

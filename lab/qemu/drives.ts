@@ -4,13 +4,23 @@
  * Source: PVE/QemuServer.pm (print_drivedevice_full, config_to_command), PVE/QemuServer/PCI.pm.
  */
 import { parsePropertyString } from "../../pve/property-string";
-import { diskKeys, isCdrom } from "../../pve/vm-config";
+import { diskKeys, isCdrom, isCloudInitDrive } from "../../pve/vm-config";
 import type { VmConfig } from "../types";
 
 /** Settings of a drive that change nothing in a lab, silently: they belong to PVE's other functions. */
-const WITHOUT_EFFECT = new Set(["backup", "format", "replicate", "shared", "size", "queues"]);
+const WITHOUT_EFFECT = new Set([
+  "backup",
+  "format",
+  "replicate",
+  "shared",
+  "size",
+  "queues",
+  "vendor",
+  "product",
+  "model",
+]);
 /** Settings that would limit or tune a real disk; the log names each one that is given. */
-const IGNORED = /^(?:iops|mbps|bps|aio$|cache$|iothread$|werror$|rerror$)/;
+const IGNORED = /^(?:iops|mbps|bps|aio$|cache$|iothread$|werror$|rerror$|cyls$|heads$|secs$|trans$|scsiblock$)/;
 const HONOURED = new Set(["file", "media", "discard", "detect_zeroes", "ssd", "ro", "serial", "wwn"]);
 
 /** SCSI controllers by PVE's name. `devices`: how many disks share one. */
@@ -40,16 +50,25 @@ export function driveId(diskKey: string): string {
  * Lab disks are throw-away: they are opened with `cache=unsafe` whatever the configuration says, so a flush of the guest reaches
  * the host's page cache only. That survives the end of QEMU, but no power cut of the host.
  */
-export function driveOptions(config: VmConfig, pathOf: (volumeId: string) => string): DriveOptions {
+export function driveOptions(
+  config: VmConfig,
+  pathOf: (volumeId: string) => string,
+  hasMedium: (volumeId: string) => boolean = () => true,
+): DriveOptions {
   const args: string[] = [];
   const notes: string[] = [];
   const controllers = new Set<string>();
   const order = bootOrder(config);
   for (const key of diskKeys(config)) {
     const value = config[key] ?? "";
-    if (key === "efidisk0" || key === "tpmstate0") continue; // only used with OVMF or a TPM, which are refused
-    const drive = parsePropertyString(value, "file");
+    if (key === "efidisk0" || key === "tpmstate0") continue; // see `firmware.ts`
+    const drive: Partial<Record<string, string>> = parsePropertyString(value, "file");
     notes.push(...notesOn(key, drive));
+    const medium = drive.file ?? "none";
+    if (isCdrom(value) && !isCloudInitDrive(value) && !isEmpty(medium) && !hasMedium(medium)) {
+      notes.push(`${key}: '${medium}' is not in the lab, so the drive is empty`);
+      drive.file = "none";
+    }
     args.push(...controllerOf(key, config, controllers));
     args.push("-drive", backend(key, drive, isCdrom(value), pathOf));
     args.push("-device", frontend(key, drive, isCdrom(value), config, order.indexOf(key)));
@@ -79,8 +98,7 @@ function backend(
   const options = ["if=none", `id=${driveId(key)}`];
   if (cdrom) options.push("media=cdrom");
   const { file = "none" } = drive;
-  // A node without a CD-ROM drive of its own: PVE ignores `cdrom` then, and the guest's drive is empty.
-  if (file === "none" || file === "cdrom") return options.join(",");
+  if (isEmpty(file)) return options.join(",");
   const path = pathOf(file);
   options.unshift(`file=${path.replaceAll(",", ",,")}`);
   options.push(`format=${path.endsWith(".qcow2") ? "qcow2" : "raw"}`, "cache=unsafe", "aio=threads");
@@ -165,13 +183,18 @@ function scsiController(config: VmConfig): { device: string; devices: number; lu
   return controller;
 }
 
-function notesOn(key: string, drive: Record<string, string>): string[] {
-  return Object.entries(drive).flatMap(([name, value]) => {
+function notesOn(key: string, drive: Partial<Record<string, string>>): string[] {
+  return Object.entries(drive).flatMap(([name, value = ""]) => {
     if (HONOURED.has(name) || WITHOUT_EFFECT.has(name)) return [];
     if (IGNORED.test(name))
       return name === "iothread" && value === "0" ? [] : [`${key}: ${name}=${value} has no effect in the lab`];
     throw new Error(`Unable to use ${key}: the lab knows no drive option "${name}" (value "${value}"). Remove it.`);
   });
+}
+
+/** No medium. A node without a CD-ROM drive of its own: PVE ignores `cdrom` then, and the guest's drive is empty. */
+function isEmpty(file: string): boolean {
+  return file === "none" || file === "cdrom";
 }
 
 function splitKey(key: string): { bus: string; index: number } {

@@ -1,6 +1,6 @@
 /** The lab's hypervisor: runs VMs as QEMU processes in the network namespace of this process. */
-import { mkdirSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { existsSync, mkdirSync } from "node:fs";
+import { copyFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { GuestAgent, MachineRunner, MachineStatus, Qmp, TaskContext, VmConfig, VolumeStore } from "../types";
@@ -12,6 +12,7 @@ import { writeCloudInitDrive } from "./cloud-init-drive";
 import { type MachineFiles, agentEnabled, commandLine } from "./command-line";
 import { driveId } from "./drives";
 import { MachineProcess, StartFailed, killLeftovers } from "./machine-process";
+import { startTpm } from "./tpm-emulator";
 
 /** How long QEMU may take to end after `quit` or SIGTERM. PVE waits as long. */
 const QUIT_TIMEOUT_MS = 10_000;
@@ -153,10 +154,14 @@ class QemuRunner implements DisposableMachineRunner {
     const accelerator = await this.accelerator;
     const files = this.files(vmId);
     const pathOf = (volumeId: string): string => volumes.pathOf(volumeId);
-    const command = commandLine({ vmId, config, files, accelerator, nodeCores, pathOf });
+    const hasMedium = (volumeId: string): boolean => mediumExists(volumes, volumeId);
+    const command = commandLine({ vmId, config, files, accelerator, nodeCores, pathOf, hasMedium });
     for (const note of command.notes) context.log(note);
     for (const { bridge } of command.cards) await assertBridge(bridge);
     if (await writeCloudInitDrive(vmId, config, volumes, dns)) context.log("generating cloud-init ISO");
+    const { temporaryVariables, tpm } = command.firmware;
+    if (temporaryVariables !== undefined) await copyFile(temporaryVariables, files.efiVariables);
+    if (tpm !== undefined) await startTpm(tpm, files.tpmSocket);
     const machine = await this.spawn(vmId, command, files, context);
     try {
       for (const { key, tap, bridge, linkDown } of command.cards) {
@@ -211,6 +216,17 @@ class QemuRunner implements DisposableMachineRunner {
       agentSocket: path("qga"),
       pidFile: path("pid"),
       consoleLog: path("console.log"),
+      efiVariables: path("efivars"),
+      tpmSocket: path("tpm"),
     };
+  }
+}
+
+/** False also for a volume of a storage that the lab doesn't have. */
+function mediumExists(volumes: VolumeStore, volumeId: string): boolean {
+  try {
+    return existsSync(volumes.pathOf(volumeId));
+  } catch {
+    return false;
   }
 }

@@ -5,7 +5,7 @@
 import { isCloudInitDrive } from "../../pve/vm-config";
 import { type LabVolumes } from "../storage";
 import { type VmConfig } from "../types";
-import { isDriveKey, isEmpty, isRemovable, parseDrive } from "./drive";
+import { isDriveKey, isEmpty, isRemovable, isVolumeKey, parseDrive, storedDrive } from "./drive";
 import { without } from "../without";
 
 export interface ConfigChange {
@@ -32,10 +32,10 @@ export function applyChange(volumes: LabVolumes, vmId: number, current: VmConfig
       freed.push(value);
       return;
     }
-    if (!isDriveKey(key)) return;
-    const drive = parseDrive(key, value);
+    if (!isVolumeKey(key)) return;
+    const drive = storedDrive(value);
     if (isCloudInitDrive(value)) freed.push(drive.file);
-    else if (!isRemovable(drive) && volumes.parse(drive.file).vmId === vmId) {
+    else if (!isRemovable(drive) && isOwn(volumes, vmId, drive.file)) {
       if (change.force === true) freed.push(drive.file);
       else config = withUnused(config, drive.file);
     }
@@ -43,7 +43,7 @@ export function applyChange(volumes: LabVolumes, vmId: number, current: VmConfig
   for (const key of change.deleted) release(key);
   for (const [key, value] of Object.entries(change.values)) {
     const old = config[key];
-    if (old !== undefined && isDriveKey(key) && parseDrive(key, old).file !== parseDrive(key, value).file) release(key);
+    if (old !== undefined && isDriveKey(key) && storedDrive(old).file !== parseDrive(key, value).file) release(key);
     config = { ...config, [key]: value };
   }
   return { config, freed: freed.filter((volid) => !refersTo(config, volid)) };
@@ -53,7 +53,7 @@ export function applyChange(volumes: LabVolumes, vmId: number, current: VmConfig
 export function refersTo(config: VmConfig, volid: string): boolean {
   return Object.entries(config).some(
     ([key, value]) =>
-      (isDriveKey(key) && parseDrive(key, value).file === volid) || (/^unused\d+$/.test(key) && value === volid),
+      (isVolumeKey(key) && storedDrive(value).file === volid) || (/^unused\d+$/.test(key) && value === volid),
   );
 }
 
@@ -61,13 +61,19 @@ export function refersTo(config: VmConfig, volid: string): boolean {
 export function ownVolumes(volumes: LabVolumes, vmId: number, config: VmConfig): string[] {
   const files = Object.entries(config).flatMap(([key, value]) => {
     if (/^unused\d+$/.test(key)) return [value];
-    return isDriveKey(key) ? [parseDrive(key, value).file] : [];
+    return isVolumeKey(key) ? [storedDrive(value).file] : [];
   });
-  return [...new Set(files)].filter((file) => {
-    if (isEmpty(file)) return false;
+  return [...new Set(files)].filter((file) => !isEmpty(file) && isOwn(volumes, vmId, file));
+}
+
+/** False also for what no storage of the lab has, such as the ISO image of a restored guest's CD-ROM drive. */
+function isOwn(volumes: LabVolumes, vmId: number, file: string): boolean {
+  try {
     const { content, vmId: owner } = volumes.parse(file);
     return content === "images" && owner === vmId;
-  });
+  } catch {
+    return false;
+  }
 }
 
 function withUnused(config: VmConfig, volid: string): VmConfig {

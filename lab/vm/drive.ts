@@ -57,6 +57,18 @@ export function parseDrive(key: string, text: string): Drive {
   return { file, options };
 }
 
+/**
+ * A drive of a stored configuration, which may come from an archive of another node and name anything that PVE has: it is
+ * taken as it is.
+ */
+export function storedDrive(text: string): Drive {
+  const { file, volume, ...options } = parsePropertyString(text, "file") as Partial<Record<string, string>>;
+  const kept = Object.entries(options).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, value] as const],
+  );
+  return { file: file ?? volume ?? "none", options: Object.fromEntries(kept) };
+}
+
 /** PVE's stored form: the volume first, then the options by name; what only creation needs is left out. */
 export function printDrive({ file, options }: Drive): string {
   const kept = Object.entries(options).filter(([option]) => option !== "import-from" && option !== "format");
@@ -86,7 +98,12 @@ export function isRemovable(drive: Drive): boolean {
   return drive.options["media"] === "cdrom" || isEmpty(drive.file) || isCloudInitDrive(drive.file);
 }
 
-/** Whether a key names a drive that the lab can have. */
+/** Whether a key names a drive that the lab can make. */
 export function isDriveKey(key: string): boolean {
   return /^(ide|sata|scsi|virtio)\d+$/.test(key);
+}
+
+/** Whether a key of a stored configuration names a volume: a drive, or the firmware's or TPM's state of a restored guest. */
+export function isVolumeKey(key: string): boolean {
+  return isDriveKey(key) || key === "efidisk0" || key === "tpmstate0";
 }

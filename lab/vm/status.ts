@@ -3,7 +3,7 @@ import { parsePropertyString } from "../../pve/property-string";
 import { parseDiskSize } from "../../pve/size";
 import { type Lab } from "../context";
 import { type VmConfig } from "../types";
-import { isDriveKey, isRemovable, parseDrive } from "./drive";
+import { isDriveKey, isRemovable, storedDrive } from "./drive";
 
 const MIB = 1024 * 1024;
 /** PVE's default memory of a VM. MiB. */
@@ -50,7 +50,7 @@ export function isAgentEnabled(config: VmConfig): boolean {
 }
 
 function memoryMiB(config: VmConfig): number {
-  return Number(config["memory"] ?? DEFAULT_MEMORY_MIB);
+  return Number(parsePropertyString(config["memory"] ?? "", "current")["current"] ?? DEFAULT_MEMORY_MIB);
 }
 
 /** Size of the first disk in the boot order, as PVE shows it. */
@@ -59,7 +59,7 @@ function bootDiskBytes(config: VmConfig): number {
   const value = order
     .filter((key) => isDriveKey(key))
     .map((key) => ({ key, text: config[key] }))
-    .find(({ key, text }) => text !== undefined && !isRemovable(parseDrive(key, text)));
+    .find(({ text }) => text !== undefined && !isRemovable(storedDrive(text)));
   if (value?.text === undefined) return 0;
-  return parseDiskSize(parseDrive(value.key, value.text).options["size"] ?? "0");
+  return parseDiskSize(storedDrive(value.text).options["size"] ?? "0");
 }

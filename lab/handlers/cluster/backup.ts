@@ -8,7 +8,7 @@ import { messageOf, parameterError, ApiError } from "../../errors";
 import { boolean, nodeParameter, optional, splitList, string, type ParameterValue } from "../../params";
 import { handler } from "../../router";
 import { nextRun } from "../../scheduler";
-import { isDriveKey, parseDrive } from "../../vm/drive";
+import { isDriveKey, storedDrive } from "../../vm/drive";
 import { checkSelection, selectGuests, unsupportedVzdump, vzdumpParameters } from "../../vzdump";
 import { without } from "../../without";
 
@@ -165,7 +165,7 @@ function includedVolumes(lab: Lab, vmId: number): Record<string, unknown> {
     children: drives
       .filter(([, value]) => !isCdrom(value))
       .map(([key, value]) => {
-        const { file, options } = parseDrive(key, value);
+        const { file, options } = storedDrive(value);
         const included = options["backup"] !== "0";
         const reason = options["backup"] === undefined ? "enabled" : included ? "backup=yes" : "backup=no";
         return { id: key, name: file, included: included ? 1 : 0, reason };

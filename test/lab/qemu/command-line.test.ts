@@ -5,6 +5,8 @@ const files = {
   agentSocket: "/lab/run/200.qga",
   pidFile: "/lab/run/200.pid",
   consoleLog: "/lab/run/200.console.log",
+  efiVariables: "/lab/run/200.efivars",
+  tpmSocket: "/lab/run/200.tpm",
 };
 
 function build(config: Record<string, string>): CommandLine {
@@ -98,6 +100,63 @@ describe("drives", () => {
   });
 });
 
+describe("firmware", () => {
+  const pflash = (config: Record<string, string>): string[] =>
+    values(config, "-drive").filter((value) => value.startsWith("if=pflash"));
+
+  it("is SeaBIOS by default, whatever EFI disk lies about", () => {
+    expect(pflash({ efidisk0: "l1:vm-200-disk-0,size=4M" })).toEqual([]);
+    expect(build({}).firmware).toEqual({ args: [], notes: [] });
+  });
+
+  it("is OVMF with the variables of the EFI disk, under the name that backups use", () => {
+    const config = { bios: "ovmf", efidisk0: "l1:vm-200-disk-0,efitype=4m,pre-enrolled-keys=1,size=4M" };
+    expect(pflash(config)).toEqual([
+      "if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+      "if=pflash,unit=1,id=drive-efidisk0,format=raw,cache=unsafe,size=540672,file=/lab/storage/l1/vm-200-disk-0",
+    ]);
+    expect(build(config).notes).toEqual(["efidisk0: Secure Boot is not enforced in the lab"]);
+  });
+
+  it("of years ago is the small one", () => {
+    expect(pflash({ bios: "ovmf", efidisk0: "l1:vm-200-disk-0,size=128K" })).toEqual([
+      "if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE.fd",
+      "if=pflash,unit=1,id=drive-efidisk0,format=raw,cache=unsafe,size=131072,file=/lab/storage/l1/vm-200-disk-0",
+    ]);
+  });
+
+  it("without an EFI disk forgets its variables, and says so", () => {
+    const { firmware, notes } = build({ bios: "ovmf" });
+    expect(firmware.temporaryVariables).toBe("/usr/share/OVMF/OVMF_VARS_4M.fd");
+    expect(pflash({ bios: "ovmf" })[1]).toContain("file=/lab/run/200.efivars");
+    expect(notes).toEqual(["no efidisk configured! Using temporary efivars disk."]);
+  });
+
+  it("has a TPM whose state is its volume", () => {
+    const config = { tpmstate0: "l1:vm-200-disk-1,size=4M,version=v2.0" };
+    expect(build(config).firmware.tpm).toEqual({ state: "/lab/storage/l1/vm-200-disk-1", version: "v2.0" });
+    expect(values(config, "-tpmdev")).toEqual(["emulator,id=tpmdev,chardev=tpmchar"]);
+  });
+
+  it.each([
+    [{ bios: "ovmf", efidisk0: "l1:e,efitype=8m" }, 'efidisk0: the lab knows no efitype "8m"; use 4m or 2m'],
+    [{ tpmstate0: "l1:t,version=v3" }, 'tpmstate0: the lab knows no TPM version "v3"; use v2.0 or v1.2'],
+  ])("refuses %o", (config: Record<string, string>, problem) => {
+    expect(() => build(config)).toThrow(`Unable to start VM 200: ${problem}.`);
+  });
+});
+
+describe("a CD-ROM", () => {
+  it("whose image is not in the lab is an empty drive", () => {
+    const config = { ide2: "local:iso/debian-12.iso,media=cdrom,size=600M" };
+    const pathOf = (volumeId: string): string => `/lab/storage/${volumeId.replace(":", "/")}`;
+    const args = { vmId: 200, config, files, accelerator: "tcg", nodeCores: 2, pathOf } as const;
+    const { args: words, notes } = commandLine({ ...args, hasMedium: () => false });
+    expect(words).toContain("if=none,id=drive-ide2,media=cdrom");
+    expect(notes).toEqual(["ide2: 'local:iso/debian-12.iso' is not in the lab, so the drive is empty"]);
+  });
+});
+
 describe("network cards", () => {
   it("have PVE's slot, a tap of their own and their bridge", () => {
     const { cards, args } = build({ net0: "virtio=BC:24:11:AA:BB:CC,bridge=vmbr0,firewall=1,link_down=1" });
@@ -158,8 +217,9 @@ describe("machine", () => {
 
   it("names every setting that it can't honour, at once", () => {
     const config = {
-      bios: "ovmf",
-      tpmstate0: "l1:t",
+      bios: "coreboot",
+      serial0: "/dev/ttyS0",
+      virtiofs0: "media",
       hostpci0: "0000:01:00.0",
       usb0: "host=1:2",
       args: "-x",
