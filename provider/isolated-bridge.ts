@@ -56,6 +56,19 @@ export async function problemsOfBridge(
   return [...isolationProblems(network, name), ...neighbours];
 }
 
+/** @throws Error that says everything that keeps the bridge from isolating. Changes nothing. */
+export async function requireIsolation(
+  client: PveClient,
+  bridge: { readonly node: string; readonly name: string; readonly ownVmId: number },
+): Promise<void> {
+  const problems = await problemsOfBridge(client, bridge);
+  if (problems.length === 0) return;
+  throw new Error(
+    `Unable to restore into bridge ${bridge.name} of node ${bridge.node}: ${problems.join("; ")}. ` +
+      "A drill needs a bridge without ports, addresses and other guests: make one by hand, and apply the node's changes.",
+  );
+}
+
 async function neighboursOn(
   client: PveClient,
   { node, name, ownVmId }: { readonly node: string; readonly name: string; readonly ownVmId: number },

@@ -49,7 +49,11 @@ async function runStack(): Promise<Record<string, unknown>> {
       });
     }
     case "drill": {
-      await requireAccess({ node: config.node });
+      // In an update the drill's own resources say it, with evidence.
+      if (pulumi.runtime.isDryRun()) {
+        const { vmId, isolatedBridge } = config.drill;
+        await requireAccess({ node: config.node, drill: { vmId, isolatedBridge } });
+      }
       const { drill } = await import("./drill.ts");
       return drill(config, catalogue, stack);
     }

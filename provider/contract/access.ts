@@ -10,6 +10,8 @@ export const checkAccessArgsSchema = z.strictObject({
   zoneId: z.string().min(1).optional(),
   /** The Docker VM whose services the stack changes; absent: it is not asked. */
   dockerVm: z.strictObject({ vmId: vmIdSchema, address: z.string().min(1) }).optional(),
+  /** The bridge that a drill restores VM `vmId` into; absent: no bridge is looked at. */
+  drill: z.strictObject({ vmId: vmIdSchema, isolatedBridge: z.string().min(1) }).optional(),
 });
 export type CheckAccessArgs = z.infer<typeof checkAccessArgsSchema>;
 

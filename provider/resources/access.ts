@@ -6,6 +6,7 @@ import { clusterNodes } from "../../pve/nodes/list";
 import { askCloudflare } from "../cloudflare-access";
 import type { Access, CheckAccessArgs } from "../contract/access";
 import type { ProviderContext } from "../definition";
+import { requireIsolation } from "../isolated-bridge";
 
 const SSH_PORT = 22;
 const SSH_TIMEOUT_MS = 3000;
@@ -13,7 +14,7 @@ const SSH_TIMEOUT_MS = 3000;
 /** Asks Proxmox, Cloudflare and the Docker VM side by side. Never throws for what they answer. */
 export async function checkAccess(context: ProviderContext, args: CheckAccessArgs): Promise<Access> {
   const [proxmox, cloudflare, vm] = await Promise.all([
-    proxmoxProblems(context.client, args.node),
+    proxmoxProblems(context.client, args),
     cloudflareAnswer(context, args),
     dockerVmWarnings(context.client, args),
   ]);
@@ -24,7 +25,7 @@ export async function checkAccess(context: ProviderContext, args: CheckAccessArg
   };
 }
 
-async function proxmoxProblems(client: PveClient, name: string): Promise<string[]> {
+async function proxmoxProblems(client: PveClient, { node: name, drill }: CheckAccessArgs): Promise<string[]> {
   try {
     const nodes = await clusterNodes(client);
     const node = nodes.find((candidate) => candidate.node === name);
@@ -34,8 +35,12 @@ async function proxmoxProblems(client: PveClient, name: string): Promise<string[
         `Unable to use node "${name}": the cluster has no such node. Expected: ${known.join(" or ")} (homelab:node).`,
       ];
     }
-    if (node.status === "offline")
+    if (node.status === "offline") {
       return [`Unable to use node "${name}": it is offline. Start it, or look why it left.`];
+    }
+    if (drill !== undefined) {
+      await requireIsolation(client, { node: name, name: drill.isolatedBridge, ownVmId: drill.vmId });
+    }
     return [];
   } catch (error) {
     return [messageOf(error)];

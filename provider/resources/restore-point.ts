@@ -1,5 +1,6 @@
 /** The invoke `homelab:drill:lookupRestorePoint`: which archive a run restores. */
 import { ownPrivileges } from "../../pve/access/permissions";
+import { parseArchiveName } from "../../pve/archive-name";
 import type { PveClient } from "../../pve/client";
 import { PveNotFound } from "../../pve/errors";
 import { listBackups, storageStatus } from "../../pve/nodes/storage";
@@ -47,8 +48,11 @@ async function find({ client }: ProviderContext, args: LookupRestorePointArgs): 
   try {
     return restorePoint(chooseCandidate(candidates, args.choice, { vmId: args.sourceVmId, now: new Date() }));
   } catch (error) {
-    if (error instanceof NoChoice) throw problem(args, error.reason, error.advice);
-    throw error;
+    if (!(error instanceof NoChoice)) throw error;
+    const { choice } = args;
+    const isOfThisVm = choice.choose === "named" && parseArchiveName(choice.archive)?.vmId === args.sourceVmId;
+    if (candidates.length === 0 && isOfThisVm) await requireSight(client, args);
+    throw problem(args, error.reason, error.advice);
   }
 }
 

@@ -15,7 +15,7 @@ import {
 import { runRefSchema } from "../contract/run";
 import { requireCapacity } from "../capacity";
 import { HalfMade, type ProviderContext, type ResourceDefinition } from "../definition";
-import { problemsOfBridge } from "../isolated-bridge";
+import { requireIsolation } from "../isolated-bridge";
 import { appendEvent, readJournalIfThere } from "../journal";
 import { removeRunVm } from "../removal";
 import { deviations, hasCloudInit, obstaclesTo, restoredParts, restoreParameters } from "../restore-parameters";
@@ -126,13 +126,7 @@ async function restore(
 ): Promise<void> {
   const { run, restorePoint, isolatedBridge } = inputs;
   const { node, vmId } = run;
-  const problems = await problemsOfBridge(client, { node, name: isolatedBridge, ownVmId: vmId });
-  if (problems.length > 0) {
-    throw new Error(
-      `Unable to restore into bridge ${isolatedBridge} of node ${node}: ${problems.join("; ")}. ` +
-        "A drill needs a bridge without ports, addresses and other guests: make one by hand, and apply the node's changes.",
-    );
-  }
+  await requireIsolation(client, { node, name: isolatedBridge, ownVmId: vmId });
   // Once more, because time may have gone by since the lease: a restore must not be what fills the pool.
   await requireCapacity(client, { node, storage: inputs.storage, memoryMiB: inputs.memoryMiB, restorePoint });
   const archiveConfig = parseVmConfig(await extractConfig(client, node, restorePoint.archive));

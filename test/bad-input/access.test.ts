@@ -4,16 +4,15 @@ import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { askCloudflare } from "../../provider/cloudflare-access";
 import type { ProviderContext } from "../../provider/definition";
+import { requireIsolation } from "../../provider/isolated-bridge";
 import { checkAccess } from "../../provider/resources/access";
 import { ApiLab } from "../lab/api-lab";
+import { FakePve } from "../provider/support/fake-pve";
+
+const silent = { signal: new AbortController().signal, report: () => undefined, containerWindowMs: 0 };
 
 function contextFor(api: ApiLab): ProviderContext {
-  return {
-    client: api.client(),
-    signal: new AbortController().signal,
-    report: () => undefined,
-    containerWindowMs: 0,
-  };
+  return { ...silent, client: api.client() };
 }
 
 test("a node of the cluster is all that a drill needs", async () => {
@@ -27,6 +26,41 @@ test("an unknown node is named with those that there are", async () => {
     problems: ['Unable to use node "pve9": the cluster has no such node. Expected: pve (homelab:node).'],
     warnings: [],
   });
+});
+
+const NEEDED =
+  "A drill needs a bridge without ports, addresses and other guests: make one by hand, and apply the node's changes.";
+
+test.each([
+  ["that does not exist", "vmbr7", "it does not exist"],
+  ["with an address", "vmbr0", "it has the address 192.168.20.1/24"],
+])("a drill's bridge %s", async (_, isolatedBridge, problem) => {
+  await using api = await ApiLab.start();
+  expect(await checkAccess(contextFor(api), { node: "pve", drill: { vmId: 9200, isolatedBridge } })).toEqual({
+    problems: [`Unable to restore into bridge ${isolatedBridge} of node pve: ${problem}. ${NEEDED}`],
+    warnings: [],
+  });
+});
+
+test("a drill's bridge with another guest on it, which is not the drill's own", async () => {
+  await using api = await ApiLab.start();
+  const net0 = "virtio,bridge=vmbr99";
+  await api.task("POST", "/nodes/pve/qemu", { vmid: 9200, name: "docker-drill", net0 });
+  const args = { node: "pve", drill: { vmId: 9200, isolatedBridge: "vmbr99" } };
+  expect((await checkAccess(contextFor(api), args)).problems).toEqual([]);
+
+  await api.task("POST", "/nodes/pve/qemu", { vmid: 105, name: "router", net0 });
+  expect((await checkAccess(contextFor(api), args)).problems).toEqual([
+    `Unable to restore into bridge vmbr99 of node pve: VM 105 (router) is on it. ${NEEDED}`,
+  ]);
+});
+
+test("a drill's bridge with a port", async () => {
+  const pve = new FakePve();
+  pve.interfaces = [{ iface: "vmbr99", type: "bridge", bridge_ports: "eno2", method: "manual" }];
+  await expect(requireIsolation(pve.client(), { node: "pve", name: "vmbr99", ownVmId: 9200 })).rejects.toThrow(
+    `Unable to restore into bridge vmbr99 of node pve: it has the port eno2. ${NEEDED}`,
+  );
 });
 
 test("a Docker VM that runs and does not answer is a warning; one that is off or missing is prod's to start", async () => {

@@ -41,7 +41,7 @@ export class Workspace implements AsyncDisposable {
     readonly dir: string,
     /** Folder of the project files. */
     readonly project: string,
-    private readonly environment: NodeJS.ProcessEnv,
+    readonly environment: NodeJS.ProcessEnv,
   ) {}
 
   /** With empty stacks `prod` and `drill`. */
