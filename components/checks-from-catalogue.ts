@@ -1,12 +1,19 @@
 /** Turns what the catalogue says about a service into the checks that a restored machine must pass. */
 import type { CheckSpec } from "../provider/contract/checks";
 import type { ServiceSpec, SmokeTest } from "../services/spec";
+import { type DeployedCode, deploymentCheck } from "./deployment-checks";
 
 /** What checks need besides the catalogue. */
 export interface CheckContext {
   readonly zone: string;
+  /** Name of the service that serves the routes. */
+  readonly reverseProxy?: string;
   /** PEM of the root that prod recorded; absent: HTTP checks cannot verify the chain and are skipped. */
   readonly rootCertificatePem?: string;
+  /** Seconds since the epoch: the archive's `ctime`. */
+  readonly archiveTime: number;
+  /** How the code stands, by service name; a service that is missing here is not compared. */
+  readonly code: ReadonlyMap<string, DeployedCode>;
 }
 
 /** All checks of one service: its container first, then its smoke tests in their order. Pure. */
@@ -17,7 +24,10 @@ export function checksOf(spec: ServiceSpec, context: CheckContext): CheckSpec[] 
     container: spec.name,
     hasHealthCheck: spec.healthCheck !== undefined,
   };
-  return [container, ...(spec.smokeTests ?? []).map((test) => smokeCheck(test, spec, context))];
+  const code = context.code.get(spec.name);
+  const deployment =
+    code === undefined ? [] : [deploymentCheck(spec, hostNameOf(spec, context.zone), code, context.archiveTime)];
+  return [container, ...deployment, ...(spec.smokeTests ?? []).map((test) => smokeCheck(test, spec, context))];
 }
 
 /** Full host name of a service's route; undefined where it has none. */
@@ -25,7 +35,11 @@ export function hostNameOf({ route }: ServiceSpec, zone: string): string | undef
   return route && `${route.host}.${zone}`;
 }
 
-function smokeCheck(test: SmokeTest, spec: ServiceSpec, { zone, rootCertificatePem }: CheckContext): CheckSpec {
+function smokeCheck(
+  test: SmokeTest,
+  spec: ServiceSpec,
+  { zone, reverseProxy, rootCertificatePem }: CheckContext,
+): CheckSpec {
   switch (test.kind) {
     case "http":
       return {
@@ -33,6 +47,7 @@ function smokeCheck(test: SmokeTest, spec: ServiceSpec, { zone, rootCertificateP
         name: test.name,
         // The catalogue refuses an HTTP test without a route.
         hostName: hostNameOf(spec, zone) ?? zone,
+        containers: [...(reverseProxy === undefined ? [] : [reverseProxy]), spec.name],
         path: test.path,
         expectStatus: test.expectStatus,
         ...(test.expectBodyIncludes === undefined ? {} : { expectBodyIncludes: test.expectBodyIncludes }),

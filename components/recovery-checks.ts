@@ -1,11 +1,13 @@
 import * as pulumi from "@pulumi/pulumi";
+import type { CheckSpec } from "../provider/contract/checks";
 import type { StepStatus } from "../provider/contract/restore";
 import type { RestorePoint, RunRef } from "../provider/contract/run";
 import { RecoveryPoint, ServiceCheck } from "../provider/sdk/drill";
 import type { ServiceSpec } from "../services/spec";
 import { checksOf, type CheckContext } from "./checks-from-catalogue";
+import { newerThanArchive } from "./deployment-checks";
 
-export interface RecoveryChecksArgs extends CheckContext {
+export interface RecoveryChecksArgs extends Omit<CheckContext, "reverseProxy" | "archiveTime"> {
   run: pulumi.Input<RunRef>;
   /** Start of the run, from which the loss of data counts. ISO 8601 UTC. */
   startedAt: pulumi.Input<string>;
@@ -37,16 +39,25 @@ export class RecoveryChecks extends pulumi.ComponentResource {
     super(TOKEN, name, {}, opts);
 
     const { run, bootStatus, timeoutSeconds } = args;
-    const services = args.catalogue.map(
-      (spec) =>
-        new ServiceCheck(
-          `${name}-${spec.name}`,
-          { run, service: spec.name, bootStatus, checks: checksOf(spec, args), mandatory: true, timeoutSeconds },
-          { parent: this },
-        ),
-    );
-    const recoveryPoints = args.catalogue.flatMap(({ canary }) =>
-      canary
+    const reverseProxy = args.catalogue.find((spec) => spec.reverseProxy)?.name;
+    const { archiveTime } = args.restorePoint;
+    const context = { ...args, archiveTime, ...(reverseProxy === undefined ? {} : { reverseProxy }) };
+    const excuseOf = (spec: ServiceSpec): string | undefined => newerThanArchive(args.code.get(spec.name), archiveTime);
+    const services = args.catalogue.map((spec) => {
+      const excuse = excuseOf(spec);
+      const checks: CheckSpec[] =
+        excuse === undefined
+          ? checksOf(spec, context)
+          : [{ kind: "excused", name: "not in this restore", reason: excuse }];
+      return new ServiceCheck(
+        `${name}-${spec.name}`,
+        { run, service: spec.name, bootStatus, checks, mandatory: excuse === undefined, timeoutSeconds },
+        { parent: this },
+      );
+    });
+    const recoveryPoints = args.catalogue.flatMap((spec) => {
+      const { canary } = spec;
+      return canary && excuseOf(spec) === undefined
         ? [
             new RecoveryPoint(
               `${name}-recovery-point`,
@@ -67,8 +78,8 @@ export class RecoveryChecks extends pulumi.ComponentResource {
               { parent: this },
             ),
           ]
-        : [],
-    );
+        : [];
+    });
     this.checks = [...services, ...recoveryPoints];
     this.expectedServices = args.catalogue.map((spec) => spec.name);
     this.expectRecoveryPoint = recoveryPoints.length > 0;

@@ -7,7 +7,7 @@ import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
-import { readIfThere } from "./optional-file";
+import { readIfThere } from "./project-files";
 
 const deploymentSchema = z.strictObject({
   /** Image reference, with its digest where it is locked. */

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { matching } from "../services/checks/text-schema";
 import type { ServiceSpec } from "../services/spec";
-import { readIfThere } from "./optional-file";
+import { readIfThere } from "./project-files";
 
 const imagesLockSchema = z.strictObject({
   lockVersion: z.literal(1, "1"),

@@ -9,6 +9,7 @@ import { dockerVmAddress, parseConfig, type ConfigContext, type StackConfig } fr
 import { ConfigError } from "./config-problems";
 import { DeploymentLog, deploymentsFile } from "./deployments";
 import { readImagesLock } from "./images-lock";
+import { orRunError } from "./project-files";
 import { readPulumiConfig } from "./pulumi-config";
 
 /** Pulumi versions that this program works with; `Pulumi.yaml` says the same to the versions that read it there. */
@@ -88,15 +89,6 @@ async function checkedConfig(raw: Readonly<Record<string, string>>, context: Con
 /** Pulumi has read the files already; what can't be read again only costs the line numbers. */
 async function readIfThere(file: string): Promise<string | undefined> {
   return readFile(file, "utf8").catch(() => undefined);
-}
-
-/** A RunError shows its message alone, without a stack trace that would bury it. */
-function orRunError<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    throw new pulumi.RunError(error instanceof Error ? error.message : String(error));
-  }
 }
 
 function readCatalogue(): ServiceSpec[] {

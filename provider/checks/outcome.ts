@@ -7,6 +7,8 @@ import { type Guest, NotTried } from "./guest";
 export interface Outcome {
   readonly status: StepStatus;
   readonly detail: string;
+  /** Goes into the evidence's findings; does not change the verdict. */
+  readonly finding?: string;
 }
 
 /** One try: a final outcome, or what was seen so far. */

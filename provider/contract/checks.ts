@@ -18,6 +18,8 @@ export const httpCheckSchema = z.strictObject({
   name: z.string(),
   /** Full host name; resolved to the guest's loopback address by curl's `--resolve`. */
   hostName: z.string(),
+  /** Containers on the request's way: the proxy's and the service's. The check fails as soon as one of them stays stopped. */
+  containers: z.array(z.string()),
   path: z.string().startsWith("/"),
   expectStatus: z.number().int(),
   expectBodyIncludes: z.string().optional(),
@@ -32,11 +34,38 @@ export const sqlCheckSchema = z.strictObject({
   container: z.string(),
   database: z.string(),
   user: z.string(),
+  /** `{bootedAt}` stands for the moment of the restored guest's boot, ISO 8601 in UTC. */
   query: z.string(),
   expect: z.union([z.strictObject({ atLeast: z.number() }), z.strictObject({ equals: z.string() })]),
 });
 
-export const checkSpecSchema = z.discriminatedUnion("kind", [containerCheckSchema, httpCheckSchema, sqlCheckSchema]);
+/** The restored container is what the code says, or a deploy after the archive's time explains why it is not. */
+export const deploymentCheckSchema = z.strictObject({
+  kind: z.literal("deployment"),
+  name: z.string(),
+  container: z.string(),
+  /** Image reference, with its digest where it is locked. */
+  image: z.string(),
+  /** `sha256:<hex>` that the image must have been pulled under; absent: not locked. */
+  digest: z.string().optional(),
+  /** Digest of the configuration that the code makes. */
+  configuration: z.string(),
+  /** Seconds since the epoch: the archive's `ctime`. */
+  archiveTime: z.number().int().positive(),
+  /** What prod recorded of its last deploy; `at` is ISO 8601 UTC, null where it is not known. Absent: nothing recorded. */
+  deployed: z.strictObject({ image: z.string(), configuration: z.string(), at: z.string().nullable() }).optional(),
+});
+
+/** No check, but the reason why there is none: the service can't be in this restore. Always `skipped`. */
+export const excusedCheckSchema = z.strictObject({ kind: z.literal("excused"), name: z.string(), reason: z.string() });
+
+export const checkSpecSchema = z.discriminatedUnion("kind", [
+  containerCheckSchema,
+  httpCheckSchema,
+  sqlCheckSchema,
+  deploymentCheckSchema,
+  excusedCheckSchema,
+]);
 export type CheckSpec = z.infer<typeof checkSpecSchema>;
 
 /**

@@ -22,7 +22,7 @@ export type VerdictValue = z.infer<typeof verdictValueSchema>;
 const checkFields = {
   service: z.string(),
   name: z.string(),
-  kind: z.enum(["container", "http", "sql", "recovery-point"]),
+  kind: z.enum(["container", "http", "sql", "deployment", "excused", "recovery-point"]),
   status: stepStatusSchema,
   mandatory: z.boolean(),
   detail: z.string(),

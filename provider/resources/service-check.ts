@@ -1,4 +1,5 @@
 /** `homelab:drill:ServiceCheck`: all checks of one service, side by side. Failures are recorded, not thrown. */
+import { checkDeployment } from "../checks/deployment-check";
 import { checkContainer } from "../checks/container-check";
 import { type ContainerWatch, watchOf } from "../checks/containers";
 import { type Guest, guestOf } from "../checks/guest";
@@ -51,7 +52,9 @@ async function runChecks(context: ProviderContext, inputs: ServiceCheckInputs): 
   const guest = guestOf(context.client, run, timeoutSeconds * 1000, context.signal);
   const watch = watchOf(context.client, run, context.signal);
   const others = checks.map(async (check) =>
-    check.kind === "container" ? undefined : recorded(context, inputs, check, () => checkInGuest(guest, watch, check)),
+    check.kind === "container"
+      ? undefined
+      : recorded(context, inputs, check, () => checkInGuest(guest, watch, run.runId, check)),
   );
   const window = { othersDone: joinWindow(run.runId, others), atLeastMs: context.containerWindowMs };
   const containers = checks.map(async (check) =>
@@ -71,13 +74,18 @@ async function inOrder(checks: readonly Promise<CheckResult | undefined>[]): Pro
 async function checkInGuest(
   guest: Guest,
   watch: ContainerWatch,
+  runId: string,
   check: Exclude<CheckSpec, { kind: "container" }>,
 ): Promise<Outcome> {
   switch (check.kind) {
     case "http":
-      return checkHttp(guest, check);
+      return checkHttp(guest, watch, check);
     case "sql":
       return checkSql(guest, watch, check);
+    case "deployment":
+      return checkDeployment(guest, runId, check);
+    case "excused":
+      return { status: "skipped", detail: check.reason };
   }
 }
 
@@ -96,7 +104,7 @@ async function recorded(
     if (signal.aborted) return undefined;
     outcome = { status: "failed", detail: messageOf(error) };
   }
-  const { status, detail } = outcome;
+  const { status, detail, finding } = outcome;
   const result: CheckResult = {
     service,
     name,
@@ -109,6 +117,7 @@ async function recorded(
   };
   report(status === "passed" ? "progress" : "warning", `${name} ${status}: ${detail}`);
   await appendEvent(run, { type: "check", ...result });
+  if (finding !== undefined) await appendEvent(run, { type: "finding", text: finding });
   return result;
 }
 

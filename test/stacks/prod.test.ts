@@ -75,6 +75,25 @@ function graphOf(
   );
 }
 
+let warn: jest.SpyInstance;
+beforeAll(() => {
+  warn = jest.spyOn(pulumi.log, "warn").mockResolvedValue(undefined);
+});
+
+describe("images", () => {
+  const digest = `sha256:${"a".repeat(64)}`;
+
+  test("a locked one is pulled by its digest, the others are warned of", async () => {
+    warn.mockClear();
+    const graph = await graphOf(committedConfig(), loadCatalogue(), new Map([["postgres:15-bookworm", digest]]));
+    const image = find(graph, "docker:index/remoteImage:RemoteImage", "postgres-image");
+    expect(image.inputs["name"]).toBe(`postgres:15-bookworm@${digest}`);
+    expect(warn.mock.calls).toEqual([
+      ["2 images are not locked to a digest: caddy:2.11.1, miniflux/miniflux:2.2.10. Run: npm run homelab -- lock"],
+    ]);
+  });
+});
+
 describe("the committed stack", () => {
   const config = committedConfig();
   let graph: RecordedResource[];
