@@ -80,10 +80,11 @@ describe("a backup", () => {
     await run(api, async (signal) => (await backupNow({ config, progress, client, signal })).volid);
   }
 
-  test.each([
+  const sources: Readonly<Record<string, string>>[] = [
     { type: "dir", path: "/mnt/pve/nas" },
     { type: "nfs", server: "nas.lan", export: "/tank" },
-  ])("gives the new archive on a storage %j", (source) =>
+  ];
+  test.each(sources)("gives the new archive on a storage %j", (source) =>
     withJob(async (api, backup) => {
       api.backups.onVzdump = async ({ dumpDir }) => {
         mkdirSync(dumpDir, { recursive: true });
