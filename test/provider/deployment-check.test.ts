@@ -113,6 +113,6 @@ test("services that are checked side by side ask Docker once, and ask again afte
     checkDeployment(guest, "run-1", { ...check, container: "gone" }),
   ]);
   expect(outcomes.map(({ status }) => status)).toEqual(["passed", "failed"]);
-  expect(outcomes[1]?.detail).toBe("container gone does not exist in the restored VM");
+  expect(outcomes[1].detail).toBe("container gone does not exist in the restored VM");
   expect(calls).toBe(2);
 });
