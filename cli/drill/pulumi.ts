@@ -19,13 +19,14 @@ export interface PulumiOptions {
 /** Runs `pulumi`, whatever its exit code. */
 export type RunPulumi = (args: readonly string[], options?: PulumiOptions) => Promise<PulumiResult>;
 
-/** `pulumi` of the PATH in a project folder. */
-export function pulumiIn(projectDir: string): RunPulumi {
+/** `pulumi` of the PATH in a project folder; without `env` in this process's own environment. */
+export function pulumiIn(projectDir: string, env: NodeJS.ProcessEnv = process.env): RunPulumi {
   return async (args, { onLine, signal } = {}) =>
     new Promise((resolve, reject) => {
       // A process group of its own: Ctrl-C reaches only this process, which passes it on once, to `pulumi` alone.
       const child = spawn("pulumi", [...args, "--non-interactive", "--color=never"], {
         cwd: projectDir,
+        env,
         stdio: ["ignore", "pipe", "pipe"],
         detached: true,
       });
