@@ -3,7 +3,7 @@
  * fills up or a node without memory stops production too, so this is asked before anything is changed.
  */
 import type { PveClient } from "../pve/client";
-import { PveNotFound } from "../pve/errors";
+import { PveApiError, PveNotFound } from "../pve/errors";
 import { nodeMemory } from "../pve/nodes/node";
 import { storageStatus } from "../pve/nodes/storage";
 import { extractConfig } from "../pve/nodes/vzdump";
@@ -11,6 +11,7 @@ import { parsePropertyString } from "../pve/property-string";
 import { parseDiskSize } from "../pve/size";
 import { diskKeys, isCdrom, isCloudInitDrive, parseVmConfig, qmdumpMap } from "../pve/vm-config";
 import type { LeaseInputs } from "./contract/run";
+import { messageOf } from "./text";
 
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
@@ -61,11 +62,45 @@ export function needsOf(archiveConfig: string, memoryMiB?: number): Needs {
 /** What a run needs of node and storage. */
 export type CapacityArgs = Pick<LeaseInputs, "node" | "storage" | "restorePoint" | "memoryMiB">;
 
-/** What stands in the way of a restore, each with both numbers; nothing if there is room. */
+/** The archive's own configuration can't be read: a finding about the backup, which a drill has to bring to light. */
+export class UnreadableArchive extends Error {
+  constructor(archive: string, cause: unknown) {
+    super(
+      `Unable to read the configuration inside the archive ${archive}: ${messageOf(cause)} ` +
+        "The archive may be damaged: verify it, and drill an older one.",
+      { cause },
+    );
+    this.name = "UnreadableArchive";
+  }
+}
+
+/**
+ * What stands in the way of a restore, each with both numbers; nothing if there is room.
+ *
+ * @throws UnreadableArchive
+ */
 export async function capacityProblems(client: PveClient, args: CapacityArgs): Promise<string[]> {
+  return (await measure(client, args)).problems;
+}
+
+/**
+ * Makes sure that there is room. Gives the configuration inside the archive, from which the needs were read.
+ *
+ * @throws UnreadableArchive; Error with both numbers of everything that is short
+ */
+export async function requireCapacity(client: PveClient, args: CapacityArgs): Promise<string> {
+  const { problems, archiveConfig } = await measure(client, args);
+  if (problems.length === 0) return archiveConfig;
+  throw new Error(`Unable to restore ${args.restorePoint.archive}: ${problems.join("; ")}.`);
+}
+
+async function measure(
+  client: PveClient,
+  args: CapacityArgs,
+): Promise<{ readonly problems: string[]; readonly archiveConfig: string }> {
   const { node, storage, restorePoint } = args;
   const [archiveConfig, memory, available] = await Promise.all([
-    extractConfig(client, node, restorePoint.archive),
+    configInside(client, node, restorePoint.archive),
     nodeMemory(client, node),
     availableOn(client, node, storage),
   ]);
@@ -91,7 +126,17 @@ export async function capacityProblems(client: PveClient, args: CapacityArgs): P
         `(${gib(needs.memoryBytes)} and ${gib(MEMORY_MARGIN_BYTES)} to spare). Set drill.memoryMiB to less, or stop other guests`,
     );
   }
-  return problems;
+  return { problems, archiveConfig };
+}
+
+/** Only an answer that says so makes the archive unreadable; connection and privileges are other problems. */
+async function configInside(client: PveClient, node: string, archive: string): Promise<string> {
+  try {
+    return await extractConfig(client, node, archive);
+  } catch (error) {
+    if (error instanceof PveApiError || error instanceof PveNotFound) throw new UnreadableArchive(archive, error);
+    throw error;
+  }
 }
 
 /** Bytes that can be written to a storage, or why it can't hold disks. */
@@ -108,13 +153,6 @@ async function availableOn(client: PveClient, node: string, storage: string): Pr
     if (!(error instanceof PveNotFound)) throw error;
     return `node ${node} has no storage ${storage}. Correct drill.storage`;
   }
-}
-
-/** Makes sure that there is room. @throws Error with both numbers of everything that is short */
-export async function requireCapacity(client: PveClient, args: CapacityArgs): Promise<void> {
-  const problems = await capacityProblems(client, args);
-  if (problems.length === 0) return;
-  throw new Error(`Unable to restore ${args.restorePoint.archive}: ${problems.join("; ")}.`);
 }
 
 function gib(bytes: number): string {

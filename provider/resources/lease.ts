@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import { nodeTime } from "../../pve/nodes/node";
-import { capacityProblems, requireCapacity } from "../capacity";
+import { capacityProblems, requireCapacity, UnreadableArchive } from "../capacity";
 import { leaseInputsSchema, type LeaseInputs, type LeaseOutputs, type RunRef, runRefSchema } from "../contract/run";
 import type { ProviderContext, ResourceDefinition } from "../definition";
 import { requireFree } from "../free-vm-id";
@@ -34,7 +34,7 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
     if (standing !== undefined) return [await refusal(standing)];
     const problems = problemsWith(inputs);
     if (problems.length > 0) return problems;
-    const capacity = await capacityProblems(client, inputs);
+    const capacity = await capacityProblems(client, inputs).catch(unlessUnreadable);
     return capacity.map((reason) => ({
       property: "",
       reason: `has no room for ${inputs.restorePoint.archive}: ${reason}`,
@@ -107,9 +107,15 @@ async function lookAround({ client }: ProviderContext, inputs: LeaseInputs): Pro
   const [doubts, clockOffsetSeconds] = await Promise.all([
     requireFree(client, inputs),
     clockOffset({ client }, inputs.node),
-    requireCapacity(client, inputs),
+    requireCapacity(client, inputs).catch(unlessUnreadable),
   ]);
   return { doubts, clockOffsetSeconds };
+}
+
+/** An archive that can't be read is a result of the drill, not a reason to have none: the restore will say so. */
+function unlessUnreadable(error: unknown): [] {
+  if (error instanceof UnreadableArchive) return [];
+  throw error;
 }
 
 /** The node tells whole seconds, cut off; within a second the clocks count as equal. */

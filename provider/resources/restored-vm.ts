@@ -3,7 +3,6 @@ import { z } from "zod";
 import { PveConnectionError, PveNotFound } from "../../pve/errors";
 import { restoreVm, vmConfig } from "../../pve/nodes/qemu";
 import { waitForTask } from "../../pve/nodes/tasks";
-import { extractConfig } from "../../pve/nodes/vzdump";
 import { parseVmConfig } from "../../pve/vm-config";
 import type { PhaseName } from "../contract/evidence";
 import {
@@ -128,8 +127,8 @@ async function restore(
   const { node, vmId } = run;
   await requireIsolation(client, { node, name: isolatedBridge, ownVmId: vmId });
   // Once more, because time may have gone by since the lease: a restore must not be what fills the pool.
-  await requireCapacity(client, { node, storage: inputs.storage, memoryMiB: inputs.memoryMiB, restorePoint });
-  const archiveConfig = parseVmConfig(await extractConfig(client, node, restorePoint.archive));
+  const needs = { node, storage: inputs.storage, memoryMiB: inputs.memoryMiB, restorePoint };
+  const archiveConfig = parseVmConfig(await requireCapacity(client, needs));
   const obstacles = obstaclesTo(archiveConfig);
   if (obstacles.length > 0) {
     throw new Error(

@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { needsOf } from "../../provider/capacity";
 import { DRILL_TOKENS } from "../../provider/tokens";
 import { type Bag, FakeDrill, urn } from "./support/fake-drill";
@@ -85,4 +87,16 @@ test.each([
 ])("a target storage that is %s is refused at preview", async (_, change, text) => {
   fake.pve.diskStorage = { ...fake.pve.diskStorage, ...change };
   expect(await check(fake.leaseInputs())).toEqual([`has no room for ${ARCHIVE}: ${text}`]);
+});
+
+test("an archive whose configuration can't be read begins a run that fails, because that is what a drill is for", async () => {
+  fake.pve.archiveIsDamaged = true;
+  const { run, verdict } = await fake.drill();
+  await expect(verdict).rejects.toThrow(
+    `Unable to read the configuration inside the archive ${ARCHIVE}: Unable to GET /nodes/pve/vzdump/extractconfig: ` +
+      "unable to extract config: vma blob is corrupt. See the task log and the system log of the node. " +
+      "The archive may be damaged: verify it, and drill an older one.",
+  );
+  expect(await readFile(join(run.runDir, "report.md"), "utf8")).toContain(`${run.runId}: FAILED`);
+  expect(fake.pve.writes).toEqual([]);
 });

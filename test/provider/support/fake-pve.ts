@@ -12,6 +12,8 @@ export const ARCHIVE_TIME = Date.UTC(2026, 10, 20, 1, 0, 0) / 1000;
 
 /** What a command in the guest gives. */
 export interface GuestAnswer {
+  /** The guest has no such program. */
+  isMissing?: boolean;
   exitCode: number;
   stdout?: string;
   stderr?: string;
@@ -86,6 +88,8 @@ export class FakePve {
     { iface: "vmbr0", type: "bridge", bridge_ports: "eno1", cidr: "192.168.20.1/24", method: "static" },
     { iface: "vmbr99", type: "bridge", bridge_ports: "", method: "manual" },
   ];
+  /** An archive whose header is damaged. */
+  archiveIsDamaged = false;
   archiveConfig = [
     "#Docker host",
     "#qmdump#map:scsi0:drive-scsi0:local-lvm:raw:",
@@ -110,6 +114,8 @@ export class FakePve {
   /** A destroy whose task ends well although the VM stays. */
   destroyLies = false;
   agentAnswers = true;
+  /** Called before each call, as `METHOD /path`; what it returns is answered instead, `lost` after the call was handled. */
+  disturb: (call: string) => { status: number; text: string; isLost?: boolean } | undefined = () => undefined;
   guest: (command: string[], input: string | undefined) => GuestAnswer = () => ({ exitCode: 0 });
   private readonly commands = new Map<number, GuestAnswer>();
   private counter = 0;
@@ -132,7 +138,11 @@ export class FakePve {
         : new URLSearchParams(typeof init?.body === "string" ? init.body : "");
     if (method !== "GET") this.writes.push({ call: `${method} ${path}`, parameters });
     try {
+      const disturbance = this.disturb(`${method} ${path}`);
+      if (disturbance?.isLost !== true && disturbance !== undefined)
+        throw new Refusal(disturbance.status, disturbance.text);
       const data = this.handle(method, path, parameters) ?? null;
+      if (disturbance !== undefined) throw new Refusal(disturbance.status, disturbance.text);
       const changes = path === `/nodes/${NODE}/network` ? this.networkChanges : undefined;
       return Response.json({ data, changes });
     } catch (error) {
@@ -164,7 +174,10 @@ export class FakePve {
       return { [asked]: this.privileges[asked] ?? {} };
     }
     if (path === `/nodes/${NODE}/network`) return this.interfaces;
-    if (path === `/nodes/${NODE}/vzdump/extractconfig`) return this.archiveConfig;
+    if (path === `/nodes/${NODE}/vzdump/extractconfig`) {
+      if (this.archiveIsDamaged) throw new Refusal(500, "unable to extract config: vma blob is corrupt");
+      return this.archiveConfig;
+    }
     if (path === `/nodes/${NODE}/storage/nas/content`) return this.backups;
     if (path.startsWith(`/nodes/${NODE}/storage`)) return this.handleStorage(path);
     if (path === `/nodes/${NODE}/time`) {
@@ -270,11 +283,23 @@ export class FakePve {
         return { result: {} };
       case "POST /agent/exec": {
         const pid = ++this.counter;
-        this.commands.set(pid, this.guest(parameters.getAll("command"), parameters.get("input-data") ?? undefined));
+        const command = parameters.getAll("command");
+        const answer = this.guest(command, parameters.get("input-data") ?? undefined);
+        if (answer.isMissing === true) {
+          throw new Refusal(
+            500,
+            `Agent error: Guest agent command failed, error was 'Failed to execute child process "${command[0] ?? ""}" (No such file or directory)'`,
+          );
+        }
+        this.commands.set(pid, answer);
         return { pid };
       }
       case "GET /agent/exec-status": {
-        const { exitCode, stdout, stderr } = this.commands.get(Number(parameters.get("pid"))) ?? { exitCode: 1 };
+        const pid = Number(parameters.get("pid"));
+        const answer = this.commands.get(pid);
+        if (answer === undefined) throw new Refusal(500, `Agent error: PID ${pid} does not exist`);
+        this.commands.delete(pid);
+        const { exitCode, stdout, stderr } = answer;
         return { exited: 1, exitcode: exitCode, "out-data": stdout, "err-data": stderr };
       }
     }
