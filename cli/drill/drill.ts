@@ -15,6 +15,7 @@ import { plannedRun } from "../../stacks/planned-run";
 import { CliError, hasCode } from "../errors";
 import type { Progress } from "../progress";
 import { type Selection, selectArchives } from "./archives";
+import { explainStart } from "../pulumi-errors";
 import { copyNaming } from "./config";
 import { problemIn, type PulumiResult, type RunPulumi } from "./pulumi";
 import { type DrillRow, drillTable } from "./table";
@@ -72,6 +73,7 @@ async function archivesOf(args: DrillArgs): Promise<(BackupItem | undefined)[]> 
 async function requireNoStandingDrill({ pulumi, stack }: DrillArgs): Promise<void> {
   const result = await pulumi(["stack", "export", "-s", stack]);
   if (result.code !== 0) {
+    requireStart(result, stack);
     throw new CliError(
       `Unable to begin a drill: the state of stack ${stack} can't be read: ${problemIn(result)}. ` +
         `Make the stack with pulumi stack init ${stack}, or log in to the backend that has it.`,
@@ -81,6 +83,12 @@ async function requireNoStandingDrill({ pulumi, stack }: DrillArgs): Promise<voi
   throw new CliError(
     `Unable to begin a drill: one stands in stack ${stack}. Run pulumi destroy -s ${stack} when nobody needs it any more.`,
   );
+}
+
+/** @throws CliError when Pulumi could not begin: stack, passphrase, lock, version. */
+function requireStart({ output }: PulumiResult, stack: string): void {
+  const cause = explainStart(output, stack);
+  if (cause !== undefined) throw new CliError(cause);
 }
 
 /** One drill up to its removal. Only a removal that fails is an error. */
@@ -94,6 +102,8 @@ async function oneDrill(args: DrillArgs, archive: BackupItem | undefined): Promi
   const up = await attempt(progress, `${title}: pulumi up`, (onLine) => pulumi(["up", ...common], { onLine, signal }));
   const begun = await newRun(evidenceDir, before);
   if (up.code !== 0 && begun === undefined && !signal.aborted) await refuse(args, archive, up);
+  // What keeps Pulumi from beginning keeps it from destroying too, and there is nothing to destroy.
+  if (up.code !== 0 && begun === undefined) requireStart(up, stack);
   if (!keep || up.code !== 0) {
     const destroy = ["destroy", ...common];
     const down = await attempt(progress, `${title}: pulumi destroy`, (onLine) => pulumi(destroy, { onLine }));

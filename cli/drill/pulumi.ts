@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { CliError, hasCode } from "../errors";
+import { errorsIn } from "../pulumi-errors";
 
 /** How `pulumi` ended, and everything it wrote. */
 export interface PulumiResult {
@@ -54,10 +55,10 @@ export function pulumiIn(projectDir: string, env: NodeJS.ProcessEnv = process.en
 
 /** What is wrong, in Pulumi's own words: the diagnostics without progress, or the end of the output. */
 export function problemIn({ output }: PulumiResult): string {
-  const lines = output.split("\n").filter((line) => line.trim() !== "");
-  const errors = lines.filter((line) => /\berror: /.test(line)).map((line) => line.replace(/^.*?\berror: /, "").trim());
-  const own = [...new Set(errors)].filter(
-    (line) => !/^(?:preview|update|destroy) failed$|running inline program|^an unhandled/.test(line),
+  const own = errorsIn(output).filter(
+    (text) => !/^(?:preview|update|destroy) failed$|running inline program|^an unhandled/.test(text),
   );
-  return own.length > 0 ? own.join(" ") : lines.slice(-15).join("\n");
+  if (own.length > 0) return own.join(" ");
+  const lines = output.split("\n").filter((line) => line.trim() !== "");
+  return lines.slice(-15).join("\n");
 }

@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { explainStart } from "../../cli/pulumi-errors";
 import { startCloudflare, type RunningServer } from "../../lab/cloudflare/server";
 import { ensureServerIdentity } from "../../lab/tls";
 import { ApiLab, TOKEN } from "../lab/api-lab";
@@ -52,25 +53,37 @@ async function previewError(stack: string, environment: NodeJS.ProcessEnv = {}):
   return [code, errors];
 }
 
-describe("what Pulumi says by itself, before this project's program runs", () => {
+/** The same, with what the `homelab` commands make of it. */
+async function explained(stack: string, environment: NodeJS.ProcessEnv = {}): Promise<[number, string[], unknown]> {
+  const { code, errors, output } = await workspace.pulumi(["preview", "-s", stack], { ...reachable, ...environment });
+  return [code, errors, explainStart(output, stack)];
+}
+
+describe("what Pulumi says by itself, before this project's program runs, and what the homelab commands say then", () => {
   test("a stack that does not exist", async () => {
-    expect(await previewError("drlil")).toEqual([6, ["no stack named 'drlil' found"]]);
+    expect(await explained("drlil")).toEqual([
+      6,
+      ["no stack named 'drlil' found"],
+      "Unable to use stack drlil: there is none of this name in the state. Make it with pulumi stack init drlil, or set PULUMI_BACKEND_URL to the backend that has it.",
+    ]);
   });
 
   test("a wrong passphrase", async () => {
     const wrong = { PULUMI_CONFIG_PASSPHRASE: "wrong" };
-    expect(await previewError("prod", wrong)).toEqual([
+    expect(await explained("prod", wrong)).toEqual([
       1,
       ["getting stack configuration: get stack secrets manager: incorrect passphrase"],
+      "Unable to use stack prod: its secrets were encrypted with another passphrase than the one in PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE. Set that one.",
     ]);
   });
 
   test("no passphrase", async () => {
-    expect(await previewError("prod", { PULUMI_CONFIG_PASSPHRASE: undefined })).toEqual([
+    expect(await explained("prod", { PULUMI_CONFIG_PASSPHRASE: undefined })).toEqual([
       1,
       [
         "getting stack configuration: get stack secrets manager: passphrase must be set with PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE environment variables",
       ],
+      "Unable to use stack prod: no passphrase is set. Set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE.",
     ]);
   });
 
@@ -81,13 +94,14 @@ describe("what Pulumi says by itself, before this project's program runs", () =>
     const file = join(locks, "11111111-2222-3333-4444-555555555555.json");
     writeFileSync(file, JSON.stringify(lock));
     try {
-      const { code, errors } = await workspace.pulumi(["destroy", "-s", "drill", "--yes"], reachable);
-      expect([code, errors]).toEqual([
+      const { code, errors, output } = await workspace.pulumi(["destroy", "-s", "drill", "--yes"], reachable);
+      expect([code, errors, explainStart(output, "drill")]).toEqual([
         1,
         [
           "the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete the lock file with `pulumi cancel`.\n" +
             `file://${file}?no_tmp_dir=true: created by operator@desk (pid 4711) at 2026-11-20T02:00:00Z`,
         ],
+        "Unable to use stack drill: another update holds it (of operator@desk (pid 4711) at 2026-11-20T02:00:00Z). Wait for its end; if it died, release the stack with pulumi cancel -s drill.",
       ]);
     } finally {
       await rm(file);
@@ -96,10 +110,11 @@ describe("what Pulumi says by itself, before this project's program runs", () =>
 
   test("a CLI that is too old", async () => {
     await workspace.write({ project: [[">=3.259.0", ">=99.0.0"]] });
-    const [code, errors] = await previewError("drill");
-    expect(code).toBe(1);
-    expect(errors.map((text) => text.replace(/version \d+\.\d+\.\d+\S*/, "version X"))).toEqual([
-      'Pulumi CLI version X does not satisfy the version range ">=99.0.0"',
+    const said = JSON.stringify(await explained("drill")).replaceAll(/\d+\.\d+\.\d+(?=[ -])\S*/g, "X");
+    expect(JSON.parse(said)).toEqual([
+      1,
+      ['Pulumi CLI version X does not satisfy the version range ">=99.0.0"'],
+      "Unable to use stack drill: Pulumi X is not of the versions that this project works with (>=99.0.0). Install another Pulumi CLI.",
     ]);
   });
 

@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { errorsIn, warningsIn } from "../../cli/pulumi-errors";
 import { ensureToolchain } from "../../toolchain/ensure";
 import { edit, ENVIRONMENT, PROJECT, STACKS } from "./project";
 
@@ -102,7 +103,7 @@ export class Workspace implements AsyncDisposable {
         }
         const output = `${stdout}\n${stderr}`;
         const code = typeof error?.code === "number" ? error.code : 0;
-        done({ code, output, errors: messages(output, "error"), warnings: messages(output, "warning") });
+        done({ code, output, errors: errorsIn(output), warnings: warningsIn(output) });
       });
     });
   }
@@ -115,22 +116,4 @@ export class Workspace implements AsyncDisposable {
     const { code, output } = await this.pulumi(args);
     if (code !== 0) throw new Error(`pulumi ${args.join(" ")} ended with code ${code}:\n${output}`);
   }
-}
-
-/** What stands below "Diagnostics", or on a line of its own where a command ends before it has any; each once. */
-function messages(output: string, kind: "error" | "warning"): string[] {
-  const found: string[] = [];
-  let current: string | undefined;
-  const diagnostics = output.split(/^Diagnostics:$/m)[1]?.split(/^(?:Resources|Outputs):$/m)[0] ?? output;
-  for (const line of `${diagnostics}\n`.split("\n")) {
-    const start = new RegExp(`^\\s*${kind}: (.*)$`).exec(line)?.[1];
-    const isEnd = start !== undefined || line.trim() === "" || /^\s*(error|warning): /.test(line);
-    if (isEnd && current !== undefined) {
-      found.push(current);
-      current = undefined;
-    }
-    if (start !== undefined) current = start;
-    else if (current !== undefined) current += `\n${line.trim()}`;
-  }
-  return [...new Set(found)];
 }

@@ -171,11 +171,38 @@ test("a drill that stands is left alone", async () => {
 });
 
 test("a stack that can't be read says so in Pulumi's words", async () => {
-  const missing: RunPulumi = async () => ({ code: 255, output: "error: no stack named 'drill' found" });
-  await expect(drill({ pulumi: missing })).rejects.toThrow(
-    "Unable to begin a drill: the state of stack drill can't be read: no stack named 'drill' found. " +
+  const unreadable: RunPulumi = async () => ({ code: 255, output: "error: unable to open bucket: no such host" });
+  await expect(drill({ pulumi: unreadable })).rejects.toThrow(
+    "Unable to begin a drill: the state of stack drill can't be read: unable to open bucket: no such host. " +
       "Make the stack with pulumi stack init drill, or log in to the backend that has it.",
   );
+});
+
+test("a stack that does not exist", async () => {
+  const missing: RunPulumi = async () => ({ code: 6, output: "error: no stack named 'drill' found" });
+  await expect(drill({ pulumi: missing })).rejects.toThrow(
+    "Unable to use stack drill: there is none of this name in the state. " +
+      "Make it with pulumi stack init drill, or set PULUMI_BACKEND_URL to the backend that has it.",
+  );
+});
+
+test("a stack that another update holds ends the command at once, with evidence and without a destroy", async () => {
+  const tried: string[] = [];
+  const locked: RunPulumi = async ([command = ""]) => {
+    tried.push(command);
+    if (command === "stack") return OK;
+    const text = "the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end.";
+    return {
+      code: 1,
+      output: `error: ${text}\n  file:///state/x.json: created by me@desk (pid 1) at 2026-11-20T02:00:00Z`,
+    };
+  };
+  await expect(drill({ pulumi: locked })).rejects.toThrow(
+    "Unable to use stack drill: another update holds it (of me@desk (pid 1) at 2026-11-20T02:00:00Z). " +
+      "Wait for its end; if it died, release the stack with pulumi cancel -s drill.",
+  );
+  expect(tried).toEqual(["stack", "up"]);
+  expect(await readdir(config.files.evidence)).toHaveLength(1);
 });
 
 test("Ctrl-C removes the VM of the drill under way, ends it as aborted and begins no other", async () => {
