@@ -3,6 +3,8 @@ import type { CheckSpec } from "../provider/contract/checks";
 import type { ServiceSpec } from "../services/spec";
 import { configurationDigest } from "./deployed-service";
 
+type DeploymentCheck = Extract<CheckSpec, { kind: "deployment" }>;
+
 /** How the code stands for one service, and what prod recorded of it. */
 export interface DeployedCode {
   /** Image reference, with its digest where it is locked. */
@@ -33,10 +35,17 @@ export function deploymentCheck(
     ...(digest === undefined ? {} : { digest }),
     configuration: configurationDigest(spec, hostName),
     archiveTime,
-    ...(recorded === undefined
-      ? {}
-      : { deployed: { image: recorded.image, configuration: recorded.configuration, at: recorded.deployedAt } }),
+    ...(recorded === undefined ? {} : { deployed: deployedOf(recorded) }),
   };
+}
+
+/** Pulumi drops nulls on the way to the provider. */
+function deployedOf({
+  image,
+  configuration,
+  deployedAt,
+}: NonNullable<DeployedCode["recorded"]>): DeploymentCheck["deployed"] {
+  return { image, configuration, ...(deployedAt === null ? {} : { at: deployedAt }) };
 }
 
 /** Why a service can't be in an archive: it was deployed for the first time after it. Undefined where it must be there. */

@@ -52,8 +52,8 @@ export const deploymentCheckSchema = z.strictObject({
   configuration: z.string(),
   /** Seconds since the epoch: the archive's `ctime`. */
   archiveTime: z.number().int().positive(),
-  /** What prod recorded of its last deploy; `at` is ISO 8601 UTC, null where it is not known. Absent: nothing recorded. */
-  deployed: z.strictObject({ image: z.string(), configuration: z.string(), at: z.string().nullable() }).optional(),
+  /** What prod recorded of its last deploy; `at` is ISO 8601 UTC, absent where it is not known. Absent: nothing recorded. */
+  deployed: z.strictObject({ image: z.string(), configuration: z.string(), at: z.string().optional() }).optional(),
 });
 
 /** No check, but the reason why there is none: the service can't be in this restore. Always `skipped`. */

@@ -32,6 +32,13 @@ test("a service whose code is known is compared with the archive", () => {
   });
 });
 
+test("an unknown time is left out, because Pulumi would drop a null", () => {
+  const recorded = { ...record(null), deployedAt: null };
+  const map = new Map([["web", { ...code, recorded }]]);
+  const check = checksOf(spec, { zone: "example.net", archiveTime: ARCHIVE_TIME, code: map })[1];
+  expect(check).toHaveProperty("deployed", { image: "nginx:1.29", configuration: "sha256:1" });
+});
+
 describe("the digest of a configuration", () => {
   const digest = configurationDigest(spec, "www.example.net");
 

@@ -72,7 +72,7 @@ test.each<[string, Partial<DeploymentCheck>, Partial<typeof same>, string]>([
   ],
   [
     "a deploy of unknown time",
-    { deployed: { image: check.image, configuration: "sha256:new", at: null } },
+    { deployed: { image: check.image, configuration: "sha256:new" } },
     { configuration: "sha256:old" },
     "When that was deployed is not recorded",
   ],
