@@ -30,29 +30,59 @@ export function loadCatalogue(folder: string = __dirname): ServiceSpec[] {
     .filter((file) => file.endsWith(".ts") && !NOT_SERVICES.has(file))
     .sort();
   return parseCatalogue(
-    files.map((file) => ({ file: `services/${file}`, content: (load(`./${file}`) as { default?: unknown }).default })),
+    files.map((name): CatalogueContent => {
+      const file = `services/${name}`;
+      try {
+        return { file, content: (load(`./${name}`) as { default?: unknown }).default };
+      } catch (error) {
+        return { file, content: undefined, failure: firstLine(error) };
+      }
+    }),
+  );
+}
+
+/** What a file of the catalogue gave: its default export, or why it could not be loaded. */
+export interface CatalogueContent {
+  readonly file: string;
+  readonly content: unknown;
+  readonly failure?: string;
+}
+
+/** Messages of compilers go on with the source text. Errors of other realms are known by their shape. */
+function firstLine(error: unknown): string {
+  const message = typeof error === "object" && error !== null && "message" in error ? error.message : error;
+  return (
+    String(message)
+      .replace(/^Transform failed[^\n]*\n/, "")
+      .split("\n")[0]
+      ?.replace(/\.+$/, "") ?? ""
   );
 }
 
 /** Checks services and puts them in start order. Pure. Throws `CatalogueError` with every problem. */
-export function parseCatalogue(files: readonly { file: string; content: unknown }[]): ServiceSpec[] {
+export function parseCatalogue(files: readonly CatalogueContent[]): ServiceSpec[] {
   const problems: string[] = [];
   const services: CatalogueFile[] = [];
-  for (const { file, content } of files) {
-    if (content === undefined) {
-      problems.push(`${file}: has no default export. Export the service: export default { … } satisfies ServiceSpec.`);
+  const unusable: string[] = [];
+  for (const { file, content, failure } of files) {
+    const parsed = serviceSpecSchema.safeParse(content);
+    if (parsed.success) {
+      services.push({ file, spec: parsed.data });
       continue;
     }
-    const parsed = serviceSpecSchema.safeParse(content);
-    if (parsed.success) services.push({ file, spec: parsed.data });
-    else {
+    unusable.push(path.basename(file, ".ts"));
+    if (failure !== undefined) problems.push(`${file}: can't be loaded: ${failure}. Correct it.`);
+    else if (content === undefined) {
+      problems.push(`${file}: has no default export. Export the service: export default { … } satisfies ServiceSpec.`);
+    } else {
       const found = parsed.error.issues.flatMap((issue) => problemsOf(issue, content));
       problems.push(...found.map((problem) => `${file}: ${printProblem(problem)}`));
     }
   }
-  // A file that is wrong in itself would only cause follow-up problems ("unknown service").
-  if (problems.length === 0) problems.push(...checkReferences(services));
-  if (problems.length > 0) throw new CatalogueError(problems);
+  problems.push(...checkReferences(services, unusable));
+  if (problems.length > 0) {
+    throw new CatalogueError(files.flatMap(({ file }) => problems.filter((line) => line.startsWith(`${file}: `))));
+  }
   return startOrder(services.map(({ spec }) => spec));
 }
 

@@ -8,8 +8,14 @@ export interface CatalogueFile {
   readonly spec: ServiceSpec;
 }
 
-/** Every problem between services, one line each. Pure. */
-export function checkReferences(services: readonly CatalogueFile[]): string[] {
+/** Port that prod itself needs on the Docker VM. */
+const SSH_PORT = 22;
+
+/**
+ * Every problem between services, one line each. Pure. `unusable` are names of files that are wrong in themselves: what refers
+ * to them, or may stand in them, is no problem of its own.
+ */
+export function checkReferences(services: readonly CatalogueFile[], unusable: readonly string[] = []): string[] {
   return [
     ...services.flatMap(checkFileName),
     ...duplicates(services, "name", ({ name }) => [name]),
@@ -19,9 +25,9 @@ export function checkReferences(services: readonly CatalogueFile[]): string[] {
     ),
     ...duplicates(services, "volumes", ({ volumes = [] }) => volumes.map(({ volume }) => volume)),
     ...services.flatMap(checkWithinService),
-    ...checkNamedServices(services),
+    ...checkNamedServices(services, unusable),
     ...checkCycles(services),
-    ...checkSingletons(services),
+    ...checkSingletons(services, unusable.length === 0),
   ];
 }
 
@@ -67,6 +73,9 @@ function checkWithinService({ file, spec }: CatalogueFile): string[] {
   for (const repeated of repeats(smokeTests.map(({ name }) => name))) {
     problems.push(`${file}: smokeTests: "${repeated}" stands there twice. Give each test a name of its own.`);
   }
+  if (ports.some(({ hostPort, protocol = "tcp" }) => hostPort === SSH_PORT && protocol === "tcp")) {
+    problems.push(`${file}: ports: "${SSH_PORT}/tcp" is the Docker VM's own, for SSH. Choose another.`);
+  }
   for (const repeated of repeats(ports.map((port) => `${port.containerPort}/${port.protocol ?? "tcp"}`))) {
     problems.push(`${file}: ports: container port ${repeated} is published twice. Publish it once.`);
   }
@@ -84,8 +93,8 @@ function checkWithinService({ file, spec }: CatalogueFile): string[] {
   return problems;
 }
 
-function checkNamedServices(services: readonly CatalogueFile[]): string[] {
-  const names = new Set(services.map(({ spec }) => spec.name));
+function checkNamedServices(services: readonly CatalogueFile[], unusable: readonly string[]): string[] {
+  const names = new Set([...services.map(({ spec }) => spec.name), ...unusable]);
   const known = [...names].sort().join(", ");
   return services.flatMap(({ file, spec }) => {
     const references = [
@@ -124,7 +133,7 @@ function checkCycles(services: readonly CatalogueFile[]): string[] {
   return [...problems.values()];
 }
 
-function checkSingletons(services: readonly CatalogueFile[]): string[] {
+function checkSingletons(services: readonly CatalogueFile[], isComplete: boolean): string[] {
   const problems: string[] = [];
   const proxies = services.filter(({ spec }) => spec.reverseProxy);
   const canaries = services.filter(({ spec }) => spec.canary);
@@ -139,7 +148,7 @@ function checkSingletons(services: readonly CatalogueFile[]): string[] {
     }
   }
   const [firstRouted] = routed;
-  if (firstRouted && proxies.length === 0) {
+  if (firstRouted && proxies.length === 0 && isComplete) {
     problems.push(`${firstRouted.file}: route: no service is the reverse proxy. Add a service with reverseProxy.`);
   }
   return problems;
