@@ -2,7 +2,8 @@
 import { parsePropertyString } from "../pve/property-string";
 import { type Retention } from "./backup/types";
 
-const OPTIONS = {
+/** Every option of a retention that counts, by its name in PVE. */
+export const KEEP_OPTIONS = {
   "keep-last": "keepLast",
   "keep-hourly": "keepHourly",
   "keep-daily": "keepDaily",
@@ -16,7 +17,7 @@ export function parseRetention(text: string): Retention {
   const { "keep-all": keepAll, ...counts } = parsePropertyString(text);
   const retention: { -readonly [K in keyof Retention]: Retention[K] } = {};
   for (const [name, value] of Object.entries(counts)) {
-    const option = Object.entries(OPTIONS).find(([known]) => known === name)?.[1];
+    const option = Object.entries(KEEP_OPTIONS).find(([known]) => known === name)?.[1];
     if (option === undefined)
       throw new Error(
         `invalid format - ${name}: property is not defined in schema and the schema does not allow additional properties`,

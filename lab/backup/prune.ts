@@ -2,18 +2,10 @@
  * Retention of archives exactly as PVE does it. Source: `prune_mark_backup_group` and `validate_prune_backups` of
  * pve-storage, `prune_backups` of its storage plugin.
  */
+import { KEEP_OPTIONS } from "../retention";
 import { type PruneCandidate, type PruneEntry, type PruneMark, type Retention } from "./types";
 
-const OPTIONS = {
-  "keep-last": "keepLast",
-  "keep-hourly": "keepHourly",
-  "keep-daily": "keepDaily",
-  "keep-weekly": "keepWeekly",
-  "keep-monthly": "keepMonthly",
-  "keep-yearly": "keepYearly",
-} as const;
-
-type KeepCount = (typeof OPTIONS)[keyof typeof OPTIONS];
+type KeepCount = (typeof KEEP_OPTIONS)[keyof typeof KEEP_OPTIONS];
 
 /** ISO 8601 week and its year, local time (`%V/%G`): the week belongs to the year of its Thursday. */
 function isoWeek(date: Date): string {
@@ -58,7 +50,7 @@ export function retentionLimit(retention: Retention): number {
 /** The retention as vzdump's log names it: `keep-daily=7, keep-last=3`, sorted by name. */
 export function printRetention(retention: Retention): string {
   if (keepsAll(retention)) return "keep-all=1";
-  return Object.entries(OPTIONS)
+  return Object.entries(KEEP_OPTIONS)
     .filter(([, option]) => retention[option] !== undefined)
     .map(([name, option]) => `${name}=${retention[option] ?? 0}`)
     .sort()

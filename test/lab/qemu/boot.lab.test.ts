@@ -65,7 +65,7 @@ describe("OVMF", () => {
   ])(
     "boots from %s of %o and keeps its variables on the EFI disk, with a TPM beside it",
     async (key, { efitype, ...config }) => {
-      await using machine = machineWith(key, { ...config, bios: "ovmf", memory: "256" } as VmConfig);
+      await using machine = machineWith(key, { ...config, bios: "ovmf", memory: "256" });
       addScript(machine);
       const size = efitype === "4m" ? "_4M" : "";
       const variables = machine.volumes.pathOf("disks:vm-200-disk-1");
