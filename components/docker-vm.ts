@@ -64,7 +64,7 @@ export class DockerVm extends pulumi.ComponentResource {
       ignoreChanges: ["disks[0].importFrom", "disks[0].speed"],
     });
     this.vmId = this.vm.vmId;
-    this.generation = this.vm.macAddresses.apply((addresses) => addresses.filter(isGuestAddress).join(","));
+    this.generation = this.vm.networkDevices.apply((devices) => devices?.[0]?.macAddress ?? "");
     this.registerOutputs({ vmId: this.vmId, generation: this.generation });
   }
 }
@@ -131,9 +131,4 @@ function vmArgs(args: DockerVmArgs, image: proxmoxve.download.File): proxmoxve.V
       userAccount: { username: args.user, keys: [args.sshAuthorizedKey] },
     },
   };
-}
-
-/** The provider lists the loopback card as zeros where the agent reports it. */
-function isGuestAddress(macAddress: string): boolean {
-  return macAddress !== "" && macAddress !== "00:00:00:00:00:00";
 }

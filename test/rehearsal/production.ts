@@ -85,6 +85,26 @@ export function productionTests(): void {
   );
 
   test(
+    "readiness is bound to this machine: another one, with another MAC address, would be proved again",
+    async () => {
+      const { stdout } = await pulumi(["stack", "export", "-s", "prod"]);
+      const exported = z.object({
+        deployment: z.object({
+          resources: z.array(
+            z.object({ type: z.string(), inputs: z.looseObject({ vmGeneration: z.unknown() }).optional() }),
+          ),
+        }),
+      });
+      const readiness = exported
+        .parse(JSON.parse(stdout))
+        .deployment.resources.find(({ type }) => type === "homelab:prod:Readiness");
+      const { net0 } = await client.get(`/nodes/pve/qemu/${VM}/config`, z.looseObject({ net0: z.string() }));
+      expect(net0).toContain(`virtio=${String(readiness?.inputs?.vmGeneration)}`);
+    },
+    MINUTE,
+  );
+
+  test(
     "the service answers under its name, through the proxy, with the recorded root",
     async () => {
       const ca = readFileSync(join(lab().project, "trust", "example.net-proxy-root.pem"));

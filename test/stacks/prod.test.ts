@@ -20,7 +20,11 @@ const mocks: Mocks = {
   "proxmoxve:download/file:File": (_, { datastoreId, fileName }) => ({
     id: `${String(datastoreId)}:import/${String(fileName)}`,
   }),
-  [VM]: (_, { vmId }) => ({ id: String(vmId), outputs: { macAddresses: ["00:00:00:00:00:00", "BC:24:11:00:00:01"] } }),
+  [VM]: (_, { vmId, networkDevices }) => ({
+    id: String(vmId),
+    // Proxmox draws the address; the provider reads it back into the card.
+    outputs: { networkDevices: [{ ...(networkDevices as object[])[0], macAddress: "BC:24:11:00:00:01" }] },
+  }),
   "proxmoxve:storage/directory:Directory": (_, { resourceId }) => ({ id: String(resourceId) }),
   "proxmoxve:storage/nfs:Nfs": (_, { resourceId }) => ({ id: String(resourceId) }),
   [JOB]: (_, { resourceId }) => ({ id: String(resourceId) }),
