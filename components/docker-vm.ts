@@ -64,7 +64,7 @@ export class DockerVm extends pulumi.ComponentResource {
       ignoreChanges: ["disks[0].importFrom", "disks[0].speed"],
     });
     this.vmId = this.vm.vmId;
-    this.generation = this.vm.networkDevices.apply((devices) => devices?.[0]?.macAddress ?? "");
+    this.generation = this.vm.networkDevices.apply((devices) => devices[0]?.macAddress ?? "");
     this.registerOutputs({ vmId: this.vmId, generation: this.generation });
   }
 }
