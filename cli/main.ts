@@ -41,8 +41,17 @@ function program(setExit: (code: number) => void): Command {
     .command("rehearse")
     .description("bring production up, back it up and drill its restore, on virtual machines of this computer")
     .option("--keep", "leave the lab running, with the drill standing, and open a shell in it", false)
+    .option("--archive <file>", "drill this vzdump archive of yours instead; it is read and never changed")
     .option("--id <id>", "name of the lab on this machine", parseId, "default")
-    .action(async (options: LabOptions & { keep: boolean }) => {
+    .action(async ({ archive, ...options }: LabOptions & { keep: boolean; archive?: string }) => {
+      if (archive !== undefined) {
+        const { rehearseArchive } = await import("./rehearsal/archive.ts");
+        // npm changes into the project's folder and keeps the one in which it was called.
+        const folder = process.env["INIT_CWD"] ?? process.cwd();
+        const args = { ...options, archive, folder, repoDir: REPO_DIR };
+        setExit(await withProgress("rehearse", (progress) => rehearseArchive({ ...args, progress })));
+        return;
+      }
       const { rehearse } = await import("./rehearsal/rehearse.ts");
       setExit(await withProgress("rehearse", (progress) => rehearse({ ...options, repoDir: REPO_DIR, progress })));
     });

@@ -31,6 +31,10 @@ export interface LabUpArgs {
   readonly evidenceDir: string;
   /** Whether backup jobs also start at their times. A rehearsal that crosses 02:00 shall see its own backups only. */
   readonly scheduler: boolean;
+  /** The only stack that is made; default: all. */
+  readonly onlyStack?: string;
+  /** Least size of the storages that hold disks; default: what every lab has. */
+  readonly storageBytes?: number;
 }
 
 /** A lab whose APIs answer, with its stacks made and their secrets set. */
@@ -76,7 +80,7 @@ export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
   const paths = labPaths(args.id);
   const apiToken = `homelab@pve!lab=${randomUUID()}`;
   const cloudflareToken = randomBytes(20).toString("hex");
-  const spec = labSpecFromStacks(files.stacks, {
+  const planned = labSpecFromStacks(files.stacks, {
     id: args.id,
     dir: paths.dir,
     cloudImageFile: prepared.cloudImage.file,
@@ -85,6 +89,11 @@ export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
     cloudflareToken,
     scheduler: args.scheduler,
   });
+  const { storageBytes = 0 } = args;
+  const storages = planned.storages.map((storage) =>
+    storage.kind === "lvmthin" ? { ...storage, totalBytes: Math.max(storage.totalBytes, storageBytes) } : storage,
+  );
+  const spec = { ...planned, storages };
   const environment = labEnvironment({
     paths,
     pulumiBinDir: prepared.toolchain.binDir,
@@ -128,6 +137,7 @@ export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
   });
   await progress.step("making the stacks", async ({ detail }) => {
     for (const [stack, config] of Object.entries(files.stacks)) {
+      if (args.onlyStack !== undefined && stack !== args.onlyStack) continue;
       detail(stack);
       await runInsideOrThrow(paths, ["pulumi", "stack", "init", stack, "--non-interactive"]);
       if (config.kind === "prod") await setSecrets(paths, stack, secrets);
