@@ -11,9 +11,7 @@ import { DeploymentLog, deploymentsFile } from "./deployments";
 import { readImagesLock } from "./images-lock";
 import { orRunError } from "./project-files";
 import { readPulumiConfig } from "./pulumi-config";
-
-/** Pulumi versions that this program works with; `Pulumi.yaml` says the same to the versions that read it there. */
-const PULUMI_VERSIONS = ">=3.259.0";
+import { requirePulumi } from "./pulumi-version";
 
 /** Runs the program and returns the stack's outputs. */
 export = async (): Promise<Record<string, unknown>> => {
@@ -58,18 +56,6 @@ async function runStack(): Promise<Record<string, unknown>> {
       const { drill } = await import("./drill.ts");
       return drill(config, catalogue, stack);
     }
-  }
-}
-
-/** Versions that are too old to read `requiredPulumiVersion` are too old to answer this. */
-async function requirePulumi(stack: string): Promise<void> {
-  try {
-    await pulumi.requirePulumiVersion(PULUMI_VERSIONS);
-  } catch (error) {
-    const cause = error instanceof Error ? error.message.replace(/\.+$/, "") : String(error);
-    throw new pulumi.RunError(
-      `Unable to run stack ${stack}: ${cause}. Install a Pulumi CLI of version ${PULUMI_VERSIONS.replace(">=", "")} or newer.`,
-    );
   }
 }
 

@@ -117,7 +117,11 @@ test("a Docker VM that never answers ends readiness in its time, with what was s
       ...{ node: NODE, vmId: 200, ssh: { ...ssh, knownHostsFile: join(folder, "known_hosts") } },
       ...{ packages: [], timeoutSeconds: 1, vmGeneration: "a" },
     });
-    await expect(created).rejects.toThrow("Unable to make VM 200 (127.99.0.1) ready within 1 s: waited for SSH");
+    await expect(created).rejects.toThrow(
+      "Unable to make VM 200 (127.99.0.1) ready within 1 s: waited for SSH; last seen: Unable to connect to " +
+        "homelab@127.99.0.1 by SSH: connect ECONNREFUSED 127.99.0.1:22. " +
+        "See the VM's console in Proxmox; if it only boots slowly, raise the time limit.",
+    );
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -47,6 +47,11 @@ afterAll(async () => {
   await workspace[Symbol.asyncDispose]();
 });
 
+/** Other warnings, such as about unlocked images, are no answer to what was given. */
+function unreachable(warnings: readonly string[]): string[] {
+  return warnings.filter((text) => text.startsWith("Unable to reach"));
+}
+
 /** The only error of a preview, and its exit code. */
 async function previewError(stack: string, environment: NodeJS.ProcessEnv = {}): Promise<[number, string[]]> {
   const { code, errors } = await workspace.pulumi(["preview", "-s", stack], { ...reachable, ...environment });
@@ -251,8 +256,34 @@ describe("what this project says", () => {
   });
 });
 
+test("without a mistake, production can be previewed before there is a machine", async () => {
+  const { code, errors, warnings } = await workspace.pulumi(["preview", "-s", "prod"], reachable);
+  expect([code, errors, unreachable(warnings)]).toEqual([0, [], []]);
+});
+
 test("nothing of all that has changed anything in Proxmox or left a resource in the state", async () => {
   expect(await api.ok("GET", "/cluster/resources", { type: "vm" })).toEqual([]);
   const { output } = await workspace.pulumi(["stack", "ls", "--json"]);
   expect(output.match(/"resourceCount": \d+/g)).toEqual(['"resourceCount": 0', '"resourceCount": 0']);
+});
+
+test("a Docker VM that runs and does not answer is a warning: the change may be what mends it", async () => {
+  await api.task("POST", "/nodes/pve/qemu", { vmid: 200, name: "docker", memory: 512 });
+  await api.task("POST", "/nodes/pve/qemu/200/status/start");
+  // Nothing listens there.
+  await workspace.write({
+    project: [
+      ["192.168.20.200/24", "127.99.0.1/24"],
+      ["gateway: 192.168.20.1", "gateway: 127.99.0.254"],
+    ],
+  });
+  const { code, errors, warnings } = await workspace.pulumi(["preview", "-s", "prod"], reachable);
+  expect([code, errors, unreachable(warnings)]).toEqual([
+    0,
+    [],
+    [
+      "Unable to reach the Docker VM 200 at 127.99.0.1, port 22, although it runs: ECONNREFUSED. " +
+        "Changes to services will fail until it answers: look at its console, and at homelab:dockerVm.address.",
+    ],
+  ]);
 });
