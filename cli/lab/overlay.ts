@@ -28,6 +28,8 @@ export interface OverlayArgs {
   readonly machineNote: string;
   /** Whether backup jobs start at their times. */
   readonly scheduler: boolean;
+  /** The only stack that runs in the lab, and it needs no images; default: all. */
+  readonly onlyStack?: string;
 }
 
 /** Keys and values without namespace, per stack, that take the place of the operator's. No secrets. */
@@ -35,8 +37,10 @@ export type Overlay = Readonly<Record<string, Readonly<Record<string, unknown>>>
 
 /** The lines that stand in previews and evidence. */
 export function overlayNotes(args: OverlayArgs): string[] {
+  const lab = `Rehearsal lab: emulated Proxmox VE API, ${args.machineNote}. Not a real Proxmox VE.`;
+  if (args.onlyStack !== undefined) return [lab];
   return [
-    `Rehearsal lab: emulated Proxmox VE API, ${args.machineNote}. Not a real Proxmox VE.`,
+    lab,
     "The cloud image's address leads to the lab's own Debian image; its checksum is replaced.",
     "Container images come from the lab's mirror, built from Debian packages and Go modules under their public names; their digests are the lab's.",
     "The SSH key pair is the lab's.",
@@ -57,20 +61,22 @@ function nasNotes(config: StackConfig): string[] {
 export function buildOverlay(args: OverlayArgs): Overlay {
   const notes = overlayNotes(args);
   return Object.fromEntries(
-    Object.entries(args.stacks).map(([stack, config]) => [
-      stack,
-      {
-        dockerVm: { ...config.dockerVm, sshAuthorizedKey: args.sshPublicKey, sshPrivateKeyFile: args.sshKeyFile },
-        files: {
-          evidence: args.evidenceDir,
-          trust: args.trustDir,
-          knownHosts: args.knownHostsFile,
-          imagesLock: args.imagesLockFile,
+    Object.entries(args.stacks)
+      .filter(([stack]) => args.onlyStack === undefined || stack === args.onlyStack)
+      .map(([stack, config]) => [
+        stack,
+        {
+          dockerVm: { ...config.dockerVm, sshAuthorizedKey: args.sshPublicKey, sshPrivateKeyFile: args.sshKeyFile },
+          files: {
+            evidence: args.evidenceDir,
+            trust: args.trustDir,
+            knownHosts: args.knownHostsFile,
+            imagesLock: args.imagesLockFile,
+          },
+          environmentNotes: [...config.environmentNotes, ...notes],
+          ...(config.kind === "prod" ? { cloudImage: labCloudImage(config, args.cloudImageSha256) } : {}),
         },
-        environmentNotes: [...config.environmentNotes, ...notes],
-        ...(config.kind === "prod" ? { cloudImage: labCloudImage(config, args.cloudImageSha256) } : {}),
-      },
-    ]),
+      ]),
   );
 }
 

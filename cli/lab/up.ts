@@ -126,6 +126,7 @@ export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
       secretKeys: files.secretKeys,
       machineNote: "virtual machines by QEMU",
       scheduler: args.scheduler,
+      ...(args.onlyStack === undefined ? {} : { onlyStack: args.onlyStack }),
     });
     const digests = files.images.map(
       (image) => [image, prepared.registry.tags[canonicalReference(image)] ?? ""] as const,

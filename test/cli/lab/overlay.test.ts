@@ -86,3 +86,11 @@ test("the operator's secrets and encryption never enter the lab", () => {
 test("an empty stack file gets its keys too", () => {
   expect(parse(applyOverlay("", { a: 1 }))).toEqual({ config: { "homelab:a": 1 } });
 });
+
+test("a lab for one stack replaces nothing else and claims nothing about images", () => {
+  const overlay = buildOverlay({ ...args, onlyStack: "drill" });
+  expect(Object.keys(overlay)).toEqual(["drill"]);
+  expect(overlay["drill"]?.["environmentNotes"]).toEqual([
+    "Rehearsal lab: emulated Proxmox VE API, virtual machines by QEMU. Not a real Proxmox VE.",
+  ]);
+});
