@@ -7,21 +7,24 @@ import { askCloudflare } from "../cloudflare-access";
 import type { Access, CheckAccessArgs } from "../contract/access";
 import type { ProviderContext } from "../definition";
 import { requireIsolation } from "../isolated-bridge";
+import { distrustOfGo } from "../system-trust";
 
 const SSH_PORT = 22;
 const SSH_TIMEOUT_MS = 3000;
 
 /** Asks Proxmox, Cloudflare and the Docker VM side by side. Never throws for what they answer. */
 export async function checkAccess(context: ProviderContext, args: CheckAccessArgs): Promise<Access> {
-  const [proxmox, cloudflare, vm] = await Promise.all([
+  const [proxmox, cloudflare, vm, trust] = await Promise.all([
     proxmoxProblems(context.client, args),
     cloudflareAnswer(context, args),
     dockerVmWarnings(context.client, args),
+    // Only prod is made by the public provider, and only prod has a Docker VM to ask.
+    args.dockerVm === undefined ? [] : trustWarnings(),
   ]);
   return {
     problems: [...proxmox, ...cloudflare.problems],
-    // Without Proxmox nothing is known of the VM.
-    warnings: [...cloudflare.warnings, ...(proxmox.length === 0 ? vm : [])],
+    // Without an answer of Proxmox these add nothing.
+    warnings: [...cloudflare.warnings, ...(proxmox.length === 0 ? [...trust, ...vm] : [])],
   };
 }
 
@@ -101,6 +104,18 @@ async function sshRefusal(address: string): Promise<string | undefined> {
     socket.once("timeout", () => end(`no answer within ${SSH_TIMEOUT_MS / 1000} s`));
     socket.once("error", (error: NodeJS.ErrnoException) => end(error.code ?? error.message));
   });
+}
+
+/** A warning, because Go may find certificates in more places than are looked at here. */
+async function trustWarnings(): Promise<string[]> {
+  const endpoint = process.env["PROXMOX_VE_ENDPOINT"]?.trim() ?? "";
+  if (!URL.canParse(endpoint)) return [];
+  const reason = await distrustOfGo(endpoint);
+  if (reason === undefined) return [];
+  return [
+    `The public Proxmox provider may not trust the certificate of ${new URL(endpoint).host} (${reason}): it does not read ` +
+      "NODE_EXTRA_CA_CERTS. Name the same PEM file in SSL_CERT_FILE.",
+  ];
 }
 
 function messageOf(error: unknown): string {

@@ -261,6 +261,13 @@ test("without a mistake, production can be previewed before there is a machine",
   expect([code, errors, unreachable(warnings)]).toEqual([0, [], []]);
 });
 
+test("a CA that only Node's programs know is a warning about the public provider", async () => {
+  const { warnings } = await workspace.pulumi(["preview", "-s", "prod"], { ...reachable, SSL_CERT_FILE: undefined });
+  expect(warnings).toContain(
+    `The public Proxmox provider may not trust the certificate of ${new URL(api.endpoint).host} (unable to verify the first certificate): it does not read NODE_EXTRA_CA_CERTS. Name the same PEM file in SSL_CERT_FILE.`,
+  );
+});
+
 test("nothing of all that has changed anything in Proxmox or left a resource in the state", async () => {
   expect(await api.ok("GET", "/cluster/resources", { type: "vm" })).toEqual([]);
   const { output } = await workspace.pulumi(["stack", "ls", "--json"]);
