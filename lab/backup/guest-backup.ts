@@ -1,7 +1,8 @@
 /** The backup of one guest. Source: pve-manager `exec_backup_task`, qemu-server `PVE::VZDump::QemuServer`. */
-import { access, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { access, mkdir, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { printArchiveName } from "../../pve/archive-name";
+import { parseDiskSize } from "../../pve/size";
 import { parseVmConfig } from "../../pve/vm-config";
 import { type TaskContext, type VmConfig } from "../types";
 import { type VmaSource } from "../vma/writer";
@@ -188,11 +189,20 @@ export class GuestBackup {
       await access(path).catch((cause: unknown) => {
         throw new Error(`volume '${disk.volid}' does not exist`, { cause });
       });
-      const sizeBytes = await this.args.volumes.sizeOf(disk.volid);
+      const sizeBytes = await this.volumeBytes(disk);
       sources.push({ name: archiveDevice(disk.key), path, format: "raw", sizeBytes });
     }
     this.log.info(`started backup task '${uuid}'`);
     return sources;
+  }
+
+  /** Size of a volume. The TPM emulator cuts its file to what it uses, unlike PVE's volumes: that is undone first. */
+  private async volumeBytes({ key, volid, size }: GuestDisk): Promise<number> {
+    const bytes = await this.args.volumes.sizeOf(volid);
+    const whole = key === "tpmstate0" && size !== undefined ? parseDiskSize(size) : bytes;
+    if (whole <= bytes) return bytes;
+    await truncate(this.args.volumes.pathOf(volid), whole);
+    return whole;
   }
 
   private async copyRunning(
@@ -208,7 +218,7 @@ export class GuestBackup {
     const copied: DiskCopy[] = [];
     for (const disk of disks) {
       const name = archiveDevice(disk.key);
-      const sizeBytes = await this.args.volumes.sizeOf(disk.volid);
+      const sizeBytes = await this.volumeBytes(disk);
       if (disk.key === "tpmstate0") {
         // Not QEMU's but the TPM emulator's, which writes it as a whole.
         sources.push({ name, path: this.args.volumes.pathOf(disk.volid), format: "raw", sizeBytes });
