@@ -47,6 +47,12 @@ export class PveAlreadyExists extends PveError {}
 export class PveLocked extends PveError {}
 /** The guest agent does not answer, or the VM does not run. */
 export class PveAgentUnavailable extends PveError {}
+/** The guest agent can't run a command: the guest has no such program. */
+export class PveGuestProgramMissing extends PveError {}
+/** The guest agent is told not to run commands at all. */
+export class PveGuestCommandsDisabled extends PveError {}
+/** The guest agent knows no such process: the answer of a command that has ended can be read once only. */
+export class PveGuestProcessUnknown extends PveError {}
 /** The server does not know the call (501). */
 export class PveNotImplemented extends PveError {}
 /** Any other answer that is no success. */
@@ -84,6 +90,13 @@ export class PveConnectionError extends PveError {
   ) {
     super(call, text, advice, options);
   }
+}
+
+/** Whether the same question may get an answer in a moment: a broken connection, or a server's error without a known meaning. */
+export function isPassing(error: unknown): error is PveConnectionError | PveApiError {
+  return (
+    (error instanceof PveConnectionError && error.isTransient) || (error instanceof PveApiError && error.status >= 500)
+  );
 }
 
 /** An answer with a status of 400 or more. */
@@ -134,11 +147,16 @@ export function classifyAnswer(call: PveCall, answer: ErrorAnswer): PveError {
       return new PvePermissionDenied(call, text, "Grant the token this privilege on this path.");
     case 501:
       return new PveNotImplemented(call, text, "The server at PROXMOX_VE_ENDPOINT does not know this call.");
+    case 502:
+    case 503:
+    case 504:
     case 595:
     case 596:
     case 599:
       return new PveConnectionError(call, text, "Check that the node is up and reachable from its cluster.", true);
   }
+  const agentError = classifyAgentAnswer(call, text);
+  if (agentError !== undefined) return agentError;
   const everything = [text, ...Object.values(errors ?? {})].join("\n");
   if (answer.status === 404 || NOT_FOUND.test(everything)) {
     return new PveNotFound(call, Object.values(errors ?? {})[0]?.trim() ?? text, "Check its name.");
@@ -150,6 +168,24 @@ export function classifyAnswer(call: PveCall, answer: ErrorAnswer): PveError {
     return new PveAgentUnavailable(call, text, "Check that the VM runs and that qemu-guest-agent is active in it.");
   }
   return new PveApiError(call, answer.status, text);
+}
+
+/**
+ * What the guest agent says about commands. Source: qemu `qga/commands.c` (`guest-exec`, `guest-exec-status`) and
+ * `qga/main.c` (commands that are not allowed); glib's words for a program that can't be started.
+ */
+function classifyAgentAnswer(call: PveCall, text: string): PveError | undefined {
+  if (call.path.endsWith("/agent/exec") && /No such file or directory/.test(text)) {
+    return new PveGuestProgramMissing(call, text, "Install the program in the guest.");
+  }
+  if (/guest-exec\S* has been disabled|guest-exec\S* (?:is|was) (?:disabled|not allowed)/.test(text)) {
+    const advice = "Allow guest-exec and guest-exec-status in the configuration of the guest's qemu-guest-agent.";
+    return new PveGuestCommandsDisabled(call, text, advice);
+  }
+  if (call.path.endsWith("/agent/exec-status") && /PID -?\d+ does not exist|Invalid parameter 'pid'/.test(text)) {
+    return new PveGuestProcessUnknown(call, text, "Run the command again.");
+  }
+  return undefined;
 }
 
 /** Node's error codes for certificates that are not trusted. */
@@ -174,7 +210,8 @@ export function classifyConnection(call: PveCall, host: string, thrown: unknown)
       call,
       `the name of ${host} is not known (${code})`,
       "Check PROXMOX_VE_ENDPOINT and name resolution.",
-      false,
+      // The resolver did not answer this time; that it knows no such name is an answer.
+      code === "EAI_AGAIN",
       options,
     );
   }

@@ -76,7 +76,11 @@ export interface SqlSmokeTest {
   readonly server: string;
   readonly database: string;
   readonly user: string;
-  /** Must return one row with one column; must not write. */
+  /**
+   * Must return one row with one column; must not write. It should ask for what only a restore brings back, because many
+   * services fill an empty database again when they start. For that, `{bootedAt}` stands for the moment at which the checked
+   * machine booted, by its own clock (ISO 8601 in UTC): what is older came out of the backup.
+   */
   readonly query: string;
   /** `at-least` compares as numbers, `equals` as text. */
   readonly expect: { readonly atLeast: number } | { readonly equals: string };
@@ -105,7 +109,10 @@ export interface ReverseProxyRole {
   readonly rootCertificatePath: string;
 }
 
-/** What losing the service's data would mean. Drives protection and the RPO that the verdict compares. */
+/**
+ * What losing the service's data would mean. `essential`: prod protects the service's volumes against deletion. It is also a
+ * label of the container. The RPO target is not the service's: one for the whole VM stands in the drill's configuration.
+ */
 export type DataClass = "none" | "rebuildable" | "essential";
 
 /** Everything that is the same about one service in every stack. */

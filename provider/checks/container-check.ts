@@ -1,5 +1,6 @@
 /** The container check: up, healthy, and not restarting while the other checks run. */
 import { setTimeout as delay } from "node:timers/promises";
+import { pollUntil } from "../../pve/wait";
 import { type ContainerState, type ContainerWatch, describe, type Look, upState } from "./containers";
 import type { Guest } from "./guest";
 import { notYet, type Outcome, passed, tryUntilDone } from "./outcome";
@@ -18,8 +19,12 @@ export interface CheckWindow {
   readonly atLeastMs: number;
 }
 
+/** How long Docker may be silent at the end of the window. */
+const LAST_LOOK_MS = 30_000;
+
 /**
- * Waits until the container is up, then until the window's end, and compares: a restart in between is a failure.
+ * Waits until the container is up, then until the window's end, and compares: a restart in between is a failure. A look that
+ * Docker does not answer says nothing about the container and is made again.
  */
 export async function checkContainer(
   guest: Guest,
@@ -39,7 +44,17 @@ export async function checkContainer(
   if (up.status !== "passed" || first === undefined) return up;
   await othersDone();
   await delay(Math.max(0, atLeastMs - (performance.now() - first.at)), undefined, { signal: guest.signal });
-  return compare(check, first.state, await watch.look(check.container), up);
+  return compare(check, first.state, await lastLook(guest, watch, check.container), up);
+}
+
+async function lastLook(guest: Guest, watch: ContainerWatch, container: string): Promise<Look> {
+  let look: Look = { problem: "it was not asked" };
+  const wait = { timeoutMs: LAST_LOOK_MS, signal: guest.signal, firstPauseMs: 500 };
+  await pollUntil(wait, async () => {
+    look = await watch.look(container);
+    return "problem" in look ? undefined : look;
+  });
+  return look;
 }
 
 function compare(check: ContainerCheck, first: ContainerState, look: Look, up: Outcome): Outcome {

@@ -1,6 +1,7 @@
 /** The HTTP check: GET inside the guest through the restored proxy, name and certificate chain verified by curl. */
 import type { CheckSpec } from "../contract/checks";
 import { shorten } from "../text";
+import { type ContainerWatch, upState } from "./containers";
 import type { Guest } from "./guest";
 import { type Attempt, notYet, type Outcome, passed, tryUntilDone } from "./outcome";
 
@@ -22,13 +23,20 @@ export function curlCommand(check: HttpCheck): string[] {
   ];
 }
 
-/** Tries until status and body are as expected. Without a recorded root the chain can't be verified: skipped. */
-export async function checkHttp(guest: Guest, check: HttpCheck): Promise<Outcome> {
+/**
+ * Tries until status and body are as expected. While a container on the way is not up, nothing is asked; one that stays
+ * stopped ends the check. Without a recorded root the chain can't be verified: skipped.
+ */
+export async function checkHttp(guest: Guest, watch: ContainerWatch, check: HttpCheck): Promise<Outcome> {
   const root = check.rootCertificatePem;
   if (root === undefined) {
     return { status: "skipped", detail: "production has recorded no root certificate to verify the chain against" };
   }
   return tryUntilDone(guest, async () => {
+    const looks = await Promise.all(check.containers.map(async (name) => upState(name, await watch.look(name))));
+    const attempts = looks.flatMap((look) => ("attempt" in look ? [look.attempt] : []));
+    const notUp = attempts.find((attempt) => "outcome" in attempt) ?? attempts[0];
+    if (notUp !== undefined) return notUp;
     const { exitCode, stdout, stderr } = await guest.run(curlCommand(check), root);
     return exitCode === 0
       ? judgeAnswer(check, stdout)

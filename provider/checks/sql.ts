@@ -41,6 +41,22 @@ export async function queryValue(
     : { attempt: notYet(`${database.container}: ${shorten(stderr || `psql ended with ${exitCode}`)}`) };
 }
 
+const BOOTED_AT = "{bootedAt}";
+
+/** Moment of the guest's boot from `/proc/stat`, ISO 8601 in UTC; undefined if it is not there. */
+export function bootTime(procStat: string): string | undefined {
+  const seconds = /^btime (\d+)$/m.exec(procStat)?.[1];
+  return seconds === undefined ? undefined : new Date(Number(seconds) * 1000).toISOString();
+}
+
+/** When the guest booted by its own clock, or why that is not known yet. */
+export async function readBootTime(guest: Guest): Promise<{ readonly time: string } | { readonly problem: string }> {
+  const { exitCode, stdout, stderr } = await guest.run(["cat", "/proc/stat"]);
+  const time = bootTime(stdout);
+  if (exitCode === 0 && time !== undefined) return { time };
+  return { problem: `the guest's boot time can't be read: ${shorten(stderr || "no btime in /proc/stat")}` };
+}
+
 /** Tries until the database answers; the first answer counts, because restored data does not change by waiting. */
 export async function checkSql(
   guest: Guest,
@@ -48,7 +64,13 @@ export async function checkSql(
   check: Extract<CheckSpec, { kind: "sql" }>,
 ): Promise<Outcome> {
   return tryUntilDone(guest, async () => {
-    const result = await queryValue(guest, watch, check, check.query);
+    let { query } = check;
+    if (query.includes(BOOTED_AT)) {
+      const boot = await readBootTime(guest);
+      if ("problem" in boot) return notYet(boot.problem);
+      query = query.replaceAll(BOOTED_AT, boot.time);
+    }
+    const result = await queryValue(guest, watch, check, query);
     return "attempt" in result ? result.attempt : compareValue(check.expect, result.value);
   });
 }

@@ -1,6 +1,6 @@
 /** The first connection to a new VM, and its host keys through the guest agent, which an impostor in the network can't fake. */
 import { PveAgentUnavailable, PveConnectionError } from "../../pve/errors";
-import { GuestCommandTimeout, pingAgent, runInGuest } from "../../pve/nodes/agent";
+import { GuestAnswerLost, GuestCommandTimeout, pingAgent, runInGuest } from "../../pve/nodes/agent";
 import { pollUntil } from "../../pve/wait";
 import type { ReadinessInputs } from "../contract/production";
 import type { ProviderContext } from "../definition";
@@ -34,9 +34,10 @@ export async function hostKeysFromAgent(
     const isSilence =
       error instanceof PveAgentUnavailable ||
       error instanceof PveConnectionError ||
-      error instanceof GuestCommandTimeout;
+      error instanceof GuestCommandTimeout ||
+      error instanceof GuestAnswerLost;
     if (!isSilence) throw error;
-    deadline.saw(`guest agent: ${error instanceof GuestCommandTimeout ? error.message : error.text}`);
+    deadline.saw(`guest agent: ${"text" in error ? error.text : error.message}`);
     return [];
   }
 }

@@ -1,8 +1,9 @@
 /** `homelab:drill:GuestBoot`: the restored VM's first start, up to the guest agent's answer. */
-import { PveAgentUnavailable, PveConnectionError, PveError } from "../../pve/errors";
-import { GuestCommandTimeout, pingAgent, runInGuest } from "../../pve/nodes/agent";
-import { startVm, vmStatus } from "../../pve/nodes/qemu";
+import { isPassing, PveAgentUnavailable, PveError } from "../../pve/errors";
+import { GuestAnswerLost, GuestCommandTimeout, pingAgent, runInGuest } from "../../pve/nodes/agent";
+import { startVm, vmConfig, vmStatus, type VmStatus } from "../../pve/nodes/qemu";
 import { waitForTask } from "../../pve/nodes/tasks";
+import { parsePropertyString } from "../../pve/property-string";
 import { pollUntil } from "../../pve/wait";
 import {
   guestBootInputsSchema,
@@ -10,6 +11,7 @@ import {
   type GuestBootOutputs,
   type StepStatus,
 } from "../contract/restore";
+import type { RunRef } from "../contract/run";
 import { HalfMade, type ProviderContext, type ResourceDefinition } from "../definition";
 import { appendEvent } from "../journal";
 import { messageOf } from "../text";
@@ -57,15 +59,48 @@ export const guestBoot: ResourceDefinition<GuestBootInputs, GuestBootOutputs> = 
   },
 };
 
+/**
+ * Whether a VM's configuration has the channel on which the guest agent answers.
+ * Source: qemu-server `PVE/QemuServer/Agent.pm`, format of `agent`.
+ */
+export function hasAgent(agent: string | undefined): boolean {
+  const { enabled } = parsePropertyString(agent ?? "", "enabled");
+  return enabled !== undefined && /^(?:1|on|yes|true)$/i.test(enabled);
+}
+
+/** How long a look at the VM may fail before the boot does. */
+const LOOK_MS = 60_000;
+
+/** Whether the VM runs, also when the server is disturbed for a moment. */
+async function lookAtVm({ client, signal }: ProviderContext, { node, vmId }: RunRef): Promise<VmStatus> {
+  let problem: PveError | undefined;
+  const status = await pollUntil({ timeoutMs: LOOK_MS, signal }, async () => {
+    try {
+      return await vmStatus(client, node, vmId, { signal });
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+      problem = error;
+      return undefined;
+    }
+  });
+  if (status !== undefined) return status;
+  throw problem ?? new Error(`Unable to look at VM ${vmId}: the time is over. Look at its node.`);
+}
+
 /** Starts the VM and makes sure that it runs: a task that ended well is no proof. */
-async function start(
-  { client, signal }: ProviderContext,
-  { run, startTimeoutSeconds }: GuestBootInputs,
-): Promise<string> {
+async function start(context: ProviderContext, { run, startTimeoutSeconds }: GuestBootInputs): Promise<string> {
+  const { client, signal } = context;
+  if (!hasAgent((await vmConfig(client, run.node, run.vmId))["agent"])) {
+    throw new Error(
+      `Unable to check VM ${run.vmId}: the configuration in its archive has no guest agent (agent is not enabled), and ` +
+        "every check runs through it. Run qm set <VMID> --agent enabled=1 for the source VM, install qemu-guest-agent in " +
+        "it, shut it down and start it, and make a new backup.",
+    );
+  }
   const timeoutMs = startTimeoutSeconds * 1000;
   const upid = await startVm(client, run.node, run.vmId, Math.ceil(startTimeoutSeconds));
   await waitForTask(client, upid, { timeoutMs, signal });
-  const { status, qmpstatus } = await vmStatus(client, run.node, run.vmId);
+  const { status, qmpstatus } = await lookAtVm(context, run);
   if (status !== "running") {
     throw new Error(
       `Unable to start VM ${run.vmId}: its start task ${upid} ended well, but its status is ${status} ` +
@@ -92,7 +127,7 @@ async function waitForAgent(context: ProviderContext, { run, agentTimeoutSeconds
     } catch (error) {
       if (signal.aborted) throw error;
       if (!isSilence(error)) throw error;
-      const { status } = await vmStatus(client, run.node, run.vmId, { signal });
+      const { status } = await lookAtVm(context, run);
       lastSeen = `VM ${status}; ${error instanceof PveError ? error.text : error.message}`;
       report("progress", `waiting for the guest agent: ${lastSeen}`);
       if (status !== "running") {
@@ -116,7 +151,10 @@ async function waitForAgent(context: ProviderContext, { run, agentTimeoutSeconds
 /** Whether an error only means that the guest has not answered yet. */
 function isSilence(error: unknown): error is Error {
   return (
-    error instanceof PveAgentUnavailable || error instanceof PveConnectionError || error instanceof GuestCommandTimeout
+    error instanceof PveAgentUnavailable ||
+    error instanceof GuestCommandTimeout ||
+    error instanceof GuestAnswerLost ||
+    isPassing(error)
   );
 }
 

@@ -1,6 +1,7 @@
 /** PVE `/nodes/{node}/qemu/{vmid}/agent`: what the guest itself says and does. */
 import { z } from "zod";
 import { type CallOptions, type PveClient, pvePath } from "../client";
+import { isPassing, type PveError, PveGuestProcessUnknown } from "../errors";
 import { pollUntil } from "../wait";
 import { pveBoolean, pveNumber } from "../wire";
 
@@ -44,6 +45,14 @@ export class GuestCommandTimeout extends Error {
   }
 }
 
+/** A command in the guest has ended, but its answer got lost on the way. What only reads can be run again. */
+export class GuestAnswerLost extends Error {
+  constructor(command: readonly string[], options: ErrorOptions) {
+    super(`the answer of "${command.slice(0, 3).join(" ")}" got lost on its way from the guest`, options);
+    this.name = "GuestAnswerLost";
+  }
+}
+
 /** Asks whether the agent answers. @throws PveAgentUnavailable */
 export async function pingAgent(client: PveClient, { node, vmId }: AgentTarget, options?: CallOptions): Promise<void> {
   await client.post(pvePath`/nodes/${node}/qemu/${vmId}/agent/ping`, z.unknown(), {}, options);
@@ -63,7 +72,11 @@ export async function readGuestFile(
 /**
  * Runs a command in the guest, without a shell, and waits for its end. Needs VM.GuestAgent.Unrestricted.
  *
- * @throws PveAgentUnavailable, GuestCommandTimeout; a command that fails is a result, not an error.
+ * A broken connection or a stray error of the server does not end the wait. But PVE hands the answer of a command that has
+ * ended out once only, so it can be lost by that.
+ *
+ * @throws PveAgentUnavailable, PveGuestProgramMissing, GuestCommandTimeout, GuestAnswerLost; a command that fails is a
+ * result, not an error.
  */
 export async function runInGuest(
   client: PveClient,
@@ -77,11 +90,20 @@ export async function runInGuest(
   const parameters = { command, "input-data": inputData };
   const { pid } = await client.post(`${path}/exec`, execSchema, parameters, { signal, timeoutMs: callTimeoutMs });
   const wait = { timeoutMs: Math.max(1, deadline - performance.now()), signal, firstPauseMs: 150 };
+  let lastProblem: PveError | undefined;
   const result = await pollUntil(wait, async () => {
-    const status = await client.get(`${path}/exec-status`, execStatusSchema, { pid }, { signal });
-    return status.exited ? status : undefined;
+    try {
+      const status = await client.get(`${path}/exec-status`, execStatusSchema, { pid }, { signal });
+      lastProblem = undefined;
+      return status.exited ? status : undefined;
+    } catch (error) {
+      if (error instanceof PveGuestProcessUnknown) throw new GuestAnswerLost(command, { cause: error });
+      if (!isPassing(error)) throw error;
+      lastProblem = error;
+      return undefined;
+    }
   });
-  if (result === undefined) throw new GuestCommandTimeout(command, timeoutMs);
+  if (result === undefined) throw lastProblem ?? new GuestCommandTimeout(command, timeoutMs);
   return {
     exitCode: result.exitcode ?? -1,
     stdout: result["out-data"] ?? "",

@@ -1,7 +1,7 @@
 /** PVE `/nodes/{node}/tasks`: status, log, and waiting for the end of a task. */
 import { z } from "zod";
 import { type PveClient, pvePath } from "../client";
-import { PveConnectionError, PveNotFound } from "../errors";
+import { isPassing, PveApiError, type PveError, PveNotFound } from "../errors";
 import { parseUpid } from "../upid";
 import { pollUntil, type WaitOptions } from "../wait";
 import { pveNumber, upidText } from "../wire";
@@ -36,6 +36,9 @@ export interface TaskEnd {
 const LOG_TAIL = 15;
 /** How long a new task may be unknown: its status can answer 400 just after the call that started it. */
 const UNKNOWN_MS = 5000;
+
+/** How long a server may answer with errors only before the wait ends with the last of them. */
+const PASSING_MS = 60_000;
 
 /** A task that ended with an error. */
 export class PveTaskFailed extends Error {
@@ -75,7 +78,8 @@ export interface TaskWait extends WaitOptions {
 const LOG_PAUSE_MS = 3000;
 
 /**
- * Waits for a task. Polls from 100 ms up to each second; a connection that breaks for a while is not the task's end.
+ * Waits for a task. Polls from 100 ms up to each second. A connection that breaks is not the task's end, nor is a stray error of
+ * the server; errors alone for a minute are.
  *
  * @throws PveTaskFailed, PveTaskTimeout; the signal's reason when ended.
  */
@@ -84,11 +88,13 @@ export async function waitForTask(client: PveClient, upid: string, options: Task
   const path = pvePath`/nodes/${node}/tasks/${upid}/status`;
   const begun = performance.now();
   let lastLog = begun;
-  let lastProblem: PveConnectionError | undefined;
+  let lastProblem: PveError | undefined;
+  let problemSince: number | undefined;
   const exitStatus = await pollUntil(options, async () => {
     try {
       const { status, exitstatus } = await client.get(path, statusSchema, {}, { signal: options.signal });
       lastProblem = undefined;
+      problemSince = undefined;
       if (status !== "running") return exitstatus ?? "unexpected status";
       if (options.onLog !== undefined && performance.now() - lastLog >= LOG_PAUSE_MS) {
         lastLog = performance.now();
@@ -98,8 +104,10 @@ export async function waitForTask(client: PveClient, upid: string, options: Task
       return undefined;
     } catch (error) {
       if (error instanceof PveNotFound && performance.now() - begun < UNKNOWN_MS) return undefined;
-      if (!(error instanceof PveConnectionError) || !error.isTransient) throw error;
+      if (!isPassing(error)) throw error;
       lastProblem = error;
+      problemSince ??= performance.now();
+      if (error instanceof PveApiError && performance.now() - problemSince >= PASSING_MS) throw error;
       return undefined;
     }
   });

@@ -21,11 +21,15 @@ test("a service without tests is checked by its container", () => {
 
 test("an HTTP test goes to the service's own name, with the recorded root", () => {
   const test: ServiceSpec["smokeTests"] = [{ kind: "http", name: "answers", path: "/", expectStatus: 204 }];
-  const checks = checksOf({ ...service, smokeTests: test }, { ...context, rootCertificatePem: "PEM" });
+  const checks = checksOf(
+    { ...service, smokeTests: test },
+    { ...context, reverseProxy: "proxy", rootCertificatePem: "PEM" },
+  );
   expect(checks[1]).toEqual({
     kind: "http",
     name: "answers",
     hostName: "www.example.net",
+    containers: ["proxy", "web"],
     path: "/",
     expectStatus: 204,
     rootCertificatePem: "PEM",

@@ -38,6 +38,7 @@ export const WEB_CHECKS: CheckSpec[] = [
     kind: "http",
     name: "sign-in",
     hostName: "rss.example.net",
+    containers: ["proxy", "web"],
     path: "/",
     expectStatus: 200,
     rootCertificatePem: "PEM",
