@@ -56,6 +56,21 @@ export function restoreParameters(inputs: RestoredVmInputs, archiveConfig: Confi
   };
 }
 
+/** Where the restored VM runs with less than the archive's, one text each: what is proven then holds for the smaller VM only. */
+export function reductions(inputs: Pick<RestoredVmInputs, "memoryMiB" | "cores">, archiveConfig: Config): string[] {
+  const { current } = parsePropertyString(archiveConfig["memory"] ?? "", "current");
+  const memory = Number(current ?? 512);
+  const cores = Number(archiveConfig["cores"] ?? 1);
+  const texts: string[] = [];
+  if (inputs.memoryMiB !== undefined && inputs.memoryMiB < memory) {
+    texts.push(`The VM was drilled with ${inputs.memoryMiB} MiB of memory instead of the archive's ${memory} MiB.`);
+  }
+  if (inputs.cores !== undefined && inputs.cores < cores) {
+    texts.push(`The VM was drilled with ${inputs.cores} cores a socket instead of the archive's ${cores}.`);
+  }
+  return texts;
+}
+
 /** Same model, other bridge, no MAC: `unique` draws one. VLAN tag, firewall, rate and MTU of production are left behind. */
 function isolatedNetwork(value: string, bridge: string): string {
   const { model, options } = parseNetworkCard(value);

@@ -53,14 +53,10 @@ export function planArchiveDrill(
     ...archive.remarks,
     ...(memoryMiB === archive.memoryMiB
       ? []
-      : [
-          `Finding: the VM runs with ${memoryMiB} MiB instead of ${archive.memoryMiB} MiB, which this computer can't spare.`,
-        ]),
+      : [`The VM runs with ${memoryMiB} MiB instead of ${archive.memoryMiB} MiB, which this computer can't spare.`]),
     ...(cores === archive.cores
       ? []
-      : [
-          `Finding: the VM runs with ${cores} instead of ${archive.cores} cores a socket; this computer has ${host.cores}.`,
-        ]),
+      : [`The VM runs with ${cores} instead of ${archive.cores} cores a socket; this computer has ${host.cores}.`]),
   ];
   const { prod } = files;
   const dockerVm = { ...drill.config.dockerVm, vmId: archive.vmId, memoryMiB: archive.memoryMiB };

@@ -17,7 +17,14 @@ import { HalfMade, type ProviderContext, type ResourceDefinition } from "../defi
 import { requireIsolation } from "../isolated-bridge";
 import { appendEvent, readJournalIfThere } from "../journal";
 import { removeRunVm } from "../removal";
-import { deviations, hasCloudInit, obstaclesTo, restoredParts, restoreParameters } from "../restore-parameters";
+import {
+  deviations,
+  hasCloudInit,
+  obstaclesTo,
+  reductions,
+  restoredParts,
+  restoreParameters,
+} from "../restore-parameters";
 import { messageOf } from "../text";
 import { DRILL_TOKENS } from "../tokens";
 import { readRecorded } from "../validation";
@@ -136,6 +143,7 @@ async function restore(
         "Remove these from the source VM and make a new backup.",
     );
   }
+  for (const text of reductions(inputs, archiveConfig)) await appendEvent(run, { type: "finding", text });
   await appendEvent(run, {
     ...{ type: "restore-requested", vmId, archive: restorePoint.archive },
     tokenId: client.tokenId,

@@ -62,8 +62,8 @@ describe("the drill of an operator's archive", () => {
     expect(notes).toEqual([
       "The operator's own archive vzdump-qemu-137-2024_02_03-04_05_06.vma.gz of VM 137, drilled without a prod stack.",
       "Disk scsi1 is not in the archive (backup=0): the VM comes back without it.",
-      "Finding: the VM runs with 15360 MiB instead of 32768 MiB, which this computer can't spare.",
-      "Finding: the VM runs with 2 instead of 8 cores a socket; this computer has 4.",
+      "The VM runs with 15360 MiB instead of 32768 MiB, which this computer can't spare.",
+      "The VM runs with 2 instead of 8 cores a socket; this computer has 4.",
     ]);
     expect(drill.config.environmentNotes).toEqual(notes);
   });
