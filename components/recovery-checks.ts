@@ -42,7 +42,10 @@ export class RecoveryChecks extends pulumi.ComponentResource {
     const reverseProxy = args.catalogue.find((spec) => spec.reverseProxy)?.name;
     const { archiveTime } = args.restorePoint;
     const context = { ...args, archiveTime, ...(reverseProxy === undefined ? {} : { reverseProxy }) };
-    const excuseOf = (spec: ServiceSpec): string | undefined => newerThanArchive(args.code.get(spec.name), archiveTime);
+    const excuseOf = (spec: ServiceSpec): string | undefined =>
+      spec.inDrill === "cut-off"
+        ? `cut off in a drill: ${spec.inDrillReason ?? "no reason given"}`
+        : newerThanArchive(args.code.get(spec.name), archiveTime);
     const services = args.catalogue.map((spec) => {
       const excuse = excuseOf(spec);
       const checks: CheckSpec[] =

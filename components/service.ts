@@ -1,6 +1,6 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import type { EnvironmentValue, HealthCheck, ServiceSpec } from "../services/spec";
+import type { EnvironmentValue, HealthCheck, NfsExport, ServiceSpec } from "../services/spec";
 import { CONFIGURATION_LABEL, configurationDigest, IMAGE_LABEL } from "./deployed-service";
 
 export interface ServiceArgs {
@@ -48,9 +48,10 @@ export class Service extends pulumi.ComponentResource {
       { name: args.image, keepLocally: true },
       { parent: this, dependsOn: after },
     );
-    const volumes = (spec.volumes ?? []).map(({ volume }) => {
+    const volumes = (spec.volumes ?? []).map(({ volume, nfs }) => {
       const protect = spec.data === "essential";
-      return new docker.Volume(volume, { name: volume }, { parent: this, dependsOn: after, protect });
+      const mount = nfs === undefined ? {} : { driver: "local", driverOpts: nfsOptions(nfs) };
+      return new docker.Volume(volume, { name: volume, ...mount }, { parent: this, dependsOn: after, protect });
     });
     this.container = new docker.Container(name, containerArgs(args, image), {
       parent: this,
@@ -61,6 +62,13 @@ export class Service extends pulumi.ComponentResource {
     this.containerId = this.container.id;
     this.registerOutputs({ containerId: this.containerId });
   }
+}
+
+/** Options of Docker's local volume driver. Source: https://docs.docker.com/engine/storage/volumes (NFS), nfs(5). */
+export function nfsOptions({ server, export: path, options = "nfsvers=4" }: NfsExport): Record<string, string> {
+  // Before the operator's own, so that those win: without them a NAS that is away would hold the engine's start up.
+  const o = `addr=${server},soft,timeo=50,retrans=1,${options}`;
+  return { type: "nfs", o, device: `:${path}` };
 }
 
 function containerArgs(args: ServiceArgs, image: docker.RemoteImage): docker.ContainerArgs {

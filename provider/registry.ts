@@ -5,6 +5,7 @@ import type { ProviderContext } from "./definition";
 import { type Lifecycle, lifecycleOf } from "./lifecycle";
 import { checkAccess } from "./resources/access";
 import { guestBoot } from "./resources/guest-boot";
+import { guestContainers } from "./resources/guest-containers";
 import { lease } from "./resources/lease";
 import { proxyConfig } from "./resources/proxy-config";
 import { readiness } from "./resources/readiness";
@@ -24,6 +25,7 @@ const LIFECYCLES: ReadonlyMap<string, Lifecycle> = new Map(
     lifecycleOf(restoredVm),
     lifecycleOf(guestBoot),
     lifecycleOf(serviceCheck),
+    lifecycleOf(guestContainers),
     lifecycleOf(recoveryPoint),
     lifecycleOf(verdict),
     lifecycleOf(readiness),

@@ -11,6 +11,7 @@ export const DRILL_TOKENS = {
   restoredVm: "homelab:drill:RestoredVm",
   guestBoot: "homelab:drill:GuestBoot",
   serviceCheck: "homelab:drill:ServiceCheck",
+  guestContainers: "homelab:drill:GuestContainers",
   recoveryPoint: "homelab:drill:RecoveryPoint",
   verdict: "homelab:drill:Verdict",
 } as const;

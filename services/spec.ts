@@ -27,12 +27,31 @@ export interface PublishedPort {
   readonly protocol?: "tcp" | "udp";
 }
 
-/** A named Docker volume. It lives on the VM's disk and therefore in the VM's backup. Protected in prod. */
+/**
+ * A named Docker volume. Without `nfs` it lives on the VM's disk and therefore in the VM's backup, and is protected in prod if
+ * the service's data is essential.
+ */
 export interface VolumeMount {
   /** Volume name on the Docker host, unique in the catalogue. */
   readonly volume: string;
   /** Absolute path in the container. */
   readonly path: string;
+  /** The volume is an export of a NAS. It is in no backup of the VM, and not there in a drill: the service must be cut off. */
+  readonly nfs?: NfsExport;
+}
+
+/**
+ * An NFS export that Docker mounts when it starts the container. The engine answers only when it has tried all mounts at
+ * boot, so the mount is soft and gives up after about ten seconds (`soft,timeo=50,retrans=1`) instead of holding the boot up for
+ * minutes. Source: nfs(5).
+ */
+export interface NfsExport {
+  /** IP address: Docker hands it to the kernel, which knows no names. */
+  readonly server: string;
+  /** Absolute path on the server. */
+  readonly export: string;
+  /** More options of nfs(5), with commas between them, such as `ro,nfsvers=4.1`. Default: `nfsvers=4`. */
+  readonly options?: string;
 }
 
 /** How people reach the service through the reverse proxy. Absent: not reachable from outside the Docker network. */
@@ -137,6 +156,13 @@ export interface ServiceSpec {
   /** Present in the one service that is the reverse proxy; required as soon as any service has a route. */
   readonly reverseProxy?: ReverseProxyRole;
   readonly data: DataClass;
+  /**
+   * `must-run` (default): a drill fails if the service does not come back. `cut-off`: it can't run in a closed network (tunnel,
+   * NAS mount, licence server); a drill checks nothing of it and gives the reason. Nothing that must run may need it.
+   */
+  readonly inDrill?: "must-run" | "cut-off";
+  /** Why it is cut off, one sentence for the evidence. Required with `cut-off`, refused otherwise. */
+  readonly inDrillReason?: string;
   /** Names of services whose containers are started first. No cycles. */
   readonly dependsOn?: readonly string[];
 }

@@ -160,6 +160,11 @@ const restorePointSchema = z.discriminatedUnion(
 );
 
 export const drillSchema = z.strictObject({
+  /**
+   * `catalogue`: the checks of `services/`. `generic`: for a VM that this project has not made; it boots, the agent answers,
+   * the containers that ran at backup time run again.
+   */
+  profile: z.enum(["catalogue", "generic"], { error: "catalogue or generic" }).default("catalogue"),
   vmId,
   name: dnsLabel,
   /** Bridge without port and address that all cards of the restored VM are moved to. */

@@ -1,7 +1,9 @@
 /** The drill: a backup restored beside production, proved, measured, judged. */
 import type { DeployedCode } from "../components/deployment-checks";
+import { GenericChecks } from "../components/generic-checks";
 import { RecoveryChecks } from "../components/recovery-checks";
 import { RestoredGuest } from "../components/restored-guest";
+import type { RestorePoint } from "../provider/contract/run";
 import { lookupRestorePoint, Verdict } from "../provider/sdk/drill";
 import type { ServiceSpec } from "../services/spec";
 import { rootCertificateFile, type DrillConfig } from "./config";
@@ -38,21 +40,7 @@ export async function drill(
     startTimeoutSeconds: timeouts.startSeconds,
     agentTimeoutSeconds: timeouts.agentSeconds,
   });
-  // Absent is an answer: without a recorded root the checks that need it are skipped, and the verdict says so.
-  const rootCertificatePem = readIfThere(rootCertificateFile(config));
-  const checks = new RecoveryChecks("check", {
-    run: guest.run,
-    startedAt: guest.startedAt,
-    bootStatus: guest.bootStatus,
-    bootId: guest.bootId,
-    restorePoint,
-    catalogue,
-    code: deployedCode(config, catalogue),
-    zone: config.zone,
-    ...(rootCertificatePem === undefined ? {} : { rootCertificatePem }),
-    timeoutSeconds: timeouts.checkSeconds,
-    canarySkewSeconds: timeouts.canarySkewSeconds,
-  });
+  const checks = createChecks(config, catalogue, guest, restorePoint);
   const verdict = new Verdict(
     "verdict",
     {
@@ -71,6 +59,33 @@ export async function drill(
     reportFile: verdict.reportFile,
     evidenceFile: verdict.evidenceFile,
   };
+}
+
+/** Throws a RunError when a file of the project can't be used. */
+function createChecks(
+  config: DrillConfig,
+  catalogue: readonly ServiceSpec[],
+  guest: RestoredGuest,
+  restorePoint: RestorePoint,
+): RecoveryChecks | GenericChecks {
+  const { run, bootStatus } = guest;
+  const { checkSeconds: timeoutSeconds, canarySkewSeconds } = config.timeouts;
+  if (config.drill.profile === "generic") return new GenericChecks("check", { run, bootStatus, timeoutSeconds });
+  // Absent is an answer: without a recorded root the checks that need it are skipped, and the verdict says so.
+  const rootCertificatePem = readIfThere(rootCertificateFile(config));
+  return new RecoveryChecks("check", {
+    run,
+    startedAt: guest.startedAt,
+    bootStatus,
+    bootId: guest.bootId,
+    restorePoint,
+    catalogue,
+    code: deployedCode(config, catalogue),
+    zone: config.zone,
+    ...(rootCertificatePem === undefined ? {} : { rootCertificatePem }),
+    timeoutSeconds,
+    canarySkewSeconds,
+  });
 }
 
 /** Throws a RunError when a file of the project can't be used. */

@@ -104,6 +104,28 @@ export interface ServiceCheckOutputs extends ServiceCheckInputs {
   results: CheckResult[];
 }
 
+/**
+ * Inputs of `homelab:drill:GuestContainers`: the checks of a machine of which nothing is known but its archive. Each
+ * container that ran at backup time must run again. A failed check is recorded and the resource finishes.
+ */
+export const guestContainersInputsSchema = z.strictObject({
+  run: runRefSchema,
+  /** Status of the guest's boot; anything but `passed` makes the check `skipped`. */
+  bootStatus: stepStatusSchema,
+  /** Each check is tried until it passes or this time is over. */
+  timeoutSeconds: z.number().positive(),
+});
+export type GuestContainersInputs = z.infer<typeof guestContainersInputsSchema>;
+
+/** Outputs of `GuestContainers`. */
+export interface GuestContainersOutputs extends GuestContainersInputs {
+  status: StepStatus;
+  results: CheckResult[];
+}
+
+/** Name under which the journal holds the check of a guest's containers as a whole. */
+export const GUEST_CONTAINERS = "containers";
+
 /** Inputs of `homelab:drill:RecoveryPoint`: reads the canary and measures the RPO. */
 export const recoveryPointInputsSchema = z.strictObject({
   run: runRefSchema,

@@ -5,6 +5,7 @@ import { type ContainerWatch, watchOf } from "../checks/containers";
 import { type Guest, guestOf } from "../checks/guest";
 import { checkHttp } from "../checks/http-check";
 import type { Outcome } from "../checks/outcome";
+import { allResults, type CheckLabel, recorded, worstOf } from "../checks/recorded";
 import { joinWindow } from "../checks/run-window";
 import { checkSql } from "../checks/sql";
 import {
@@ -14,10 +15,7 @@ import {
   type ServiceCheckInputs,
   type ServiceCheckOutputs,
 } from "../contract/checks";
-import type { StepStatus } from "../contract/restore";
 import { HalfMade, type ProviderContext, type ResourceDefinition } from "../definition";
-import { appendEvent } from "../journal";
-import { messageOf } from "../text";
 import { DRILL_TOKENS } from "../tokens";
 
 export const serviceCheck: ResourceDefinition<ServiceCheckInputs, ServiceCheckOutputs> = {
@@ -31,7 +29,7 @@ export const serviceCheck: ResourceDefinition<ServiceCheckInputs, ServiceCheckOu
   async create(context, inputs) {
     const id = `${inputs.run.runId}/${inputs.service}`;
     const results = await runChecks(context, inputs);
-    const outputs: ServiceCheckOutputs = { ...inputs, status: worst(results), results };
+    const outputs: ServiceCheckOutputs = { ...inputs, status: worstOf(results), results };
     if (context.signal.aborted) {
       throw new HalfMade(
         `Unable to check ${inputs.service}: the update was cancelled. Run pulumi destroy.`,
@@ -47,28 +45,22 @@ async function runChecks(context: ProviderContext, inputs: ServiceCheckInputs): 
   const { bootStatus, checks, run, timeoutSeconds } = inputs;
   if (bootStatus !== "passed") {
     const outcome: Outcome = { status: "skipped", detail: "the restored VM did not boot" };
-    return inOrder(checks.map((check) => recorded(context, inputs, check, async () => outcome)));
+    return allResults(checks.map((check) => recorded(context, run, labelOf(inputs, check), async () => outcome)));
   }
   const guest = guestOf(context.client, run, timeoutSeconds * 1000, context.signal);
   const watch = watchOf(context.client, run, context.signal);
   const others = checks.map(async (check) =>
     check.kind === "container"
       ? undefined
-      : recorded(context, inputs, check, () => checkInGuest(guest, watch, run.runId, check)),
+      : recorded(context, run, labelOf(inputs, check), () => checkInGuest(guest, watch, run.runId, check)),
   );
   const window = { othersDone: joinWindow(run.runId, others), atLeastMs: context.containerWindowMs };
   const containers = checks.map(async (check) =>
     check.kind === "container"
-      ? recorded(context, inputs, check, () => checkContainer(guest, watch, check, window))
+      ? recorded(context, run, labelOf(inputs, check), () => checkContainer(guest, watch, check, window))
       : undefined,
   );
-  return inOrder(checks.map(async (_, index) => (await others[index]) ?? (await containers[index])));
-}
-
-/** Waits for all, also when one throws, so that nothing runs on unseen. */
-async function inOrder(checks: readonly Promise<CheckResult | undefined>[]): Promise<CheckResult[]> {
-  await Promise.allSettled(checks);
-  return (await Promise.all(checks)).filter((result) => result !== undefined);
+  return allResults(checks.map(async (_, index) => (await others[index]) ?? (await containers[index])));
 }
 
 async function checkInGuest(
@@ -89,39 +81,6 @@ async function checkInGuest(
   }
 }
 
-/** Runs one check and writes its result into the journal. An unexpected error is a failed check, a cancelled one is none. */
-async function recorded(
-  { signal, report }: ProviderContext,
-  { run, service, mandatory }: ServiceCheckInputs,
-  { kind, name }: CheckSpec,
-  check: () => Promise<Outcome>,
-): Promise<CheckResult | undefined> {
-  const startedAt = new Date().toISOString();
-  let outcome: Outcome;
-  try {
-    outcome = await check();
-  } catch (error) {
-    if (signal.aborted) return undefined;
-    outcome = { status: "failed", detail: messageOf(error) };
-  }
-  const { status, detail, finding } = outcome;
-  const result: CheckResult = {
-    service,
-    name,
-    kind,
-    status,
-    mandatory,
-    detail,
-    startedAt,
-    endedAt: new Date().toISOString(),
-  };
-  report(status === "passed" ? "progress" : "warning", `${name} ${status}: ${detail}`);
-  await appendEvent(run, { type: "check", ...result });
-  if (finding !== undefined) await appendEvent(run, { type: "finding", text: finding });
-  return result;
-}
-
-function worst(results: readonly CheckResult[]): StepStatus {
-  const statuses = results.map(({ status }) => status);
-  return statuses.includes("failed") ? "failed" : statuses.includes("skipped") ? "skipped" : "passed";
+function labelOf({ service, mandatory }: ServiceCheckInputs, { name, kind }: CheckSpec): CheckLabel {
+  return { service, name, kind, mandatory };
 }

@@ -2,6 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type {
   CheckResult,
+  GuestContainersInputs,
   RecoveryPointInputs,
   ServiceCheckInputs,
   VerdictInputs,
@@ -89,6 +90,16 @@ export class ServiceCheck extends pulumi.CustomResource {
 
   constructor(name: string, args: InputsOf<ServiceCheckInputs>, opts?: pulumi.CustomResourceOptions) {
     super(DRILL_TOKENS.serviceCheck, name, withComputed(args, ["status", "results"]), opts);
+  }
+}
+
+/** Whether every container that ran at backup time runs again, found out in the guest. Failures are recorded, not thrown. */
+export class GuestContainers extends pulumi.CustomResource {
+  declare readonly status: pulumi.Output<StepStatus>;
+  declare readonly results: pulumi.Output<CheckResult[]>;
+
+  constructor(name: string, args: InputsOf<GuestContainersInputs>, opts?: pulumi.CustomResourceOptions) {
+    super(DRILL_TOKENS.guestContainers, name, withComputed(args, ["status", "results"]), opts);
   }
 }
 

@@ -26,6 +26,8 @@ export function checkReferences(services: readonly CatalogueFile[], unusable: re
     ...duplicates(services, "volumes", ({ volumes = [] }) => volumes.map(({ volume }) => volume)),
     ...services.flatMap(checkWithinService),
     ...checkNamedServices(services, unusable),
+    ...services.flatMap(checkCutOff),
+    ...checkNeedsOfDrill(services),
     ...checkCycles(services),
     ...checkSingletons(services, unusable.length === 0),
   ];
@@ -107,6 +109,41 @@ function checkNamedServices(services: readonly CatalogueFile[], unusable: readon
     return references
       .filter(({ name }) => !names.has(name))
       .map(({ place, name }) => `${file}: ${place}: "${name}" is not in the catalogue. Known services: ${known}.`);
+  });
+}
+
+function checkCutOff({ file, spec }: CatalogueFile): string[] {
+  const isCutOff = spec.inDrill === "cut-off";
+  const mounted = (spec.volumes ?? []).filter(({ nfs }) => nfs !== undefined).map(({ volume }) => volume);
+  const problems: string[] = [];
+  if (isCutOff && spec.inDrillReason === undefined) {
+    problems.push(`${file}: inDrillReason: missing. Say in one sentence why a drill can't run the service.`);
+  }
+  if (!isCutOff && spec.inDrillReason !== undefined) {
+    problems.push(`${file}: inDrillReason: needs inDrill: "cut-off". Add that or remove the reason.`);
+  }
+  if (!isCutOff && mounted.length > 0) {
+    problems.push(
+      `${file}: inDrill: the volume ${mounted.join(", ")} is on a NAS, which a drill can't reach. Set inDrill: "cut-off".`,
+    );
+  }
+  return problems;
+}
+
+/** A drill can't prove a service whose needs are cut off. */
+function checkNeedsOfDrill(services: readonly CatalogueFile[]): string[] {
+  const cutOff = new Set(services.filter(({ spec }) => spec.inDrill === "cut-off").map(({ spec }) => spec.name));
+  const proxy = services.find(({ spec }) => spec.reverseProxy)?.spec.name;
+  return services.flatMap(({ file, spec }) => {
+    if (cutOff.has(spec.name)) return [];
+    const needs = [
+      ...(spec.dependsOn ?? []),
+      ...(spec.smokeTests ?? []).flatMap((test) => (test.kind === "sql" ? [test.server] : proxy ? [proxy] : [])),
+      ...(spec.canary ? [spec.canary.server] : []),
+    ];
+    return [...new Set(needs)]
+      .filter((name) => cutOff.has(name))
+      .map((name) => `${file}: inDrill: it must run, but needs ${name}, which is cut off. Cut it off too.`);
   });
 }
 

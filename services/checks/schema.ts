@@ -58,6 +58,12 @@ const sqlSmokeTest = z.strictObject({
   }),
 });
 
+const nfsExport = z.strictObject({
+  server: z.union([z.ipv4(), z.ipv6()], { error: "an IP address such as 192.168.20.10" }),
+  export: matching(/^\/[^,\s]*$/, "an absolute path without commas and spaces"),
+  options: matching(/^[^\s,=]+(=[^\s,]+)?(,[^\s,=]+(=[^\s,]+)?)*$/, "options such as ro,nfsvers=4.1").optional(),
+});
+
 /** One service file. Equals the type `ServiceSpec`. */
 export const serviceSpecSchema = z.strictObject({
   name: dnsLabel,
@@ -69,7 +75,7 @@ export const serviceSpecSchema = z.strictObject({
   ports: z
     .array(z.strictObject({ hostPort: port, containerPort: port, protocol: z.enum(["tcp", "udp"]).optional() }))
     .optional(),
-  volumes: z.array(z.strictObject({ volume: volumeName, path: containerPath })).optional(),
+  volumes: z.array(z.strictObject({ volume: volumeName, path: containerPath, nfs: nfsExport.optional() })).optional(),
   route: z.strictObject({ host: hostLabel, containerPort: port, exposure: z.enum(["lan", "public"]) }).optional(),
   healthCheck: z
     .strictObject({
@@ -92,5 +98,7 @@ export const serviceSpecSchema = z.strictObject({
     .optional(),
   reverseProxy: z.strictObject({ rootCertificatePath: containerPath }).optional(),
   data: z.enum(["none", "rebuildable", "essential"]),
+  inDrill: z.enum(["must-run", "cut-off"], { error: "must-run or cut-off" }).optional(),
+  inDrillReason: nonEmpty("one sentence that says why").optional(),
   dependsOn: z.array(z.string()).optional(),
 }) satisfies z.ZodType<ServiceSpec>;

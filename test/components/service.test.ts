@@ -1,5 +1,5 @@
 import { sshOptions } from "../../components/docker-engine";
-import { goDuration } from "../../components/service";
+import { goDuration, nfsOptions } from "../../components/service";
 
 test.each([
   [0, "0s"],
@@ -30,4 +30,15 @@ test("the Docker provider's ssh accepts only the recorded host key and asks nobo
     "ControlPath=~/.homelab/ssh-%C",
     "ControlPersist=60",
   ]);
+});
+
+test("a NAS that is away gives up soon: the operator's options come last and win", () => {
+  expect(nfsOptions({ server: "192.168.20.10", export: "/tank/media" })).toEqual({
+    type: "nfs",
+    o: "addr=192.168.20.10,soft,timeo=50,retrans=1,nfsvers=4",
+    device: ":/tank/media",
+  });
+  expect(nfsOptions({ server: "fd00::10", export: "/m", options: "ro,timeo=100" })["o"]).toBe(
+    "addr=fd00::10,soft,timeo=50,retrans=1,ro,timeo=100",
+  );
 });

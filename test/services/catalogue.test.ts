@@ -213,3 +213,50 @@ describe("problems between files", () => {
     ).toHaveLength(3);
   });
 });
+
+describe("services that a drill can't run", () => {
+  const cutOff = { ...web, inDrill: "cut-off", inDrillReason: "It needs the NAS." };
+  const nfs = { server: "192.168.20.10", export: "/tank/media", options: "ro,nfsvers=4.1" };
+
+  test("say why, and may mount a NAS", () => {
+    expect(parse({ ...cutOff, volumes: [{ volume: "media", path: "/media", nfs }] })).toHaveLength(1);
+  });
+
+  test.each<[string, Record<string, unknown>, string]>([
+    [
+      "no reason",
+      { inDrill: "cut-off" },
+      "services/web.ts: inDrillReason: missing. Say in one sentence why a drill can't run the service.",
+    ],
+    [
+      "a reason alone",
+      { inDrillReason: "Because." },
+      'services/web.ts: inDrillReason: needs inDrill: "cut-off". Add that or remove the reason.',
+    ],
+    [
+      "a NAS mount of a service that must run",
+      { volumes: [{ volume: "media", path: "/media", nfs }] },
+      'services/web.ts: inDrill: the volume media is on a NAS, which a drill can\'t reach. Set inDrill: "cut-off".',
+    ],
+  ])("%s is refused", (_, changes, problem) => {
+    expect(problemsOf({ ...web, ...changes })).toEqual([problem]);
+  });
+
+  test("a NAS by name is refused, because the kernel knows no names", () => {
+    const [problem] = problemsOf({
+      ...cutOff,
+      volumes: [{ volume: "media", path: "/m", nfs: { ...nfs, server: "nas.lan" } }],
+    });
+    expect(problem).toMatch(
+      /^services\/web\.ts: volumes\[0\]\.nfs\.server: "nas\.lan".*an IP address such as 192\.168\.20\.10/,
+    );
+  });
+
+  test("nothing that must run may need one", () => {
+    const app = { ...web, name: "app", dependsOn: ["web"] };
+    expect(problemsOf(cutOff, app)).toEqual([
+      "services/app.ts: inDrill: it must run, but needs web, which is cut off. Cut it off too.",
+    ]);
+    expect(problemsOf(cutOff, { ...app, inDrill: "cut-off", inDrillReason: "It needs web." })).toEqual([]);
+  });
+});

@@ -29,6 +29,7 @@ const mocks: Mocks = {
   "homelab:drill:RestoredVm": (name) => ({ id: name, outputs: { status: "passed" } }),
   "homelab:drill:GuestBoot": (name) => ({ id: name, outputs: { status: "passed", bootId: "boot-2" } }),
   "homelab:drill:ServiceCheck": (name) => ({ id: name, outputs: { status: "passed", results: [] } }),
+  "homelab:drill:GuestContainers": (name) => ({ id: name, outputs: { status: "passed", results: [] } }),
   "homelab:drill:RecoveryPoint": (name) => ({ id: name, outputs: { status: "passed", rpoSeconds: 60 } }),
   "homelab:drill:Verdict": (name) => ({
     id: name,
@@ -47,9 +48,9 @@ function committedConfig(): DrillConfig {
 
 const lookups: Record<string, unknown>[] = [];
 
-function graphOf(config: DrillConfig): Promise<RecordedResource[]> {
+function graphOf(config: DrillConfig, catalogue = loadCatalogue()): Promise<RecordedResource[]> {
   lookups.length = 0;
-  return recordGraph(() => drill(config, loadCatalogue(), "drill"), {
+  return recordGraph(() => drill(config, catalogue, "drill"), {
     stack: "drill",
     mocks,
     calls: {
@@ -154,4 +155,29 @@ test("another restore point is asked for as it is configured", async () => {
   const choice = { choose: "random" as const, withinDays: 30 };
   await graphOf({ ...config, drill: { ...config.drill, restorePoint: choice } });
   expect(lookups).toMatchObject([{ sourceVmId: 200, choice }]);
+});
+
+test("the generic profile knows nothing of the catalogue: it asks the guest, and expects no recovery point", async () => {
+  const config = committedConfig();
+  const graph = await graphOf({ ...config, drill: { ...config.drill, profile: "generic" } });
+  const types = graph.map(({ type }) => type);
+  expect(types).not.toContain("homelab:drill:ServiceCheck");
+  expect(types).not.toContain("homelab:drill:RecoveryPoint");
+  const { inputs, after = [] } = find(graph, "homelab:drill:GuestContainers", "check-containers");
+  expect(inputs).toEqual({ run: RUN, bootStatus: "passed", timeoutSeconds: config.timeouts.checkSeconds });
+  expect(after).toContain("drill-boot");
+  const verdict = find(graph, "homelab:drill:Verdict", "verdict");
+  expect(verdict.inputs).toMatchObject({ expectedServices: ["containers"], expectRecoveryPoint: false });
+  expect(verdict.after).toContain("check-containers");
+});
+
+test("a service that is cut off is not checked, and its reason goes into the evidence", async () => {
+  const [first, ...others] = loadCatalogue().reverse();
+  if (first === undefined) throw new Error("The catalogue is empty.");
+  const cutOff = { ...first, inDrill: "cut-off" as const, inDrillReason: "It needs the tunnel." };
+  const graph = await graphOf(committedConfig(), [...others, cutOff]);
+  expect(find(graph, "homelab:drill:ServiceCheck", `check-${first.name}`).inputs).toMatchObject({
+    mandatory: false,
+    checks: [{ kind: "excused", name: "not in this restore", reason: "cut off in a drill: It needs the tunnel." }],
+  });
 });
