@@ -28,7 +28,11 @@ export async function pollUntil<T>(
     if (result !== undefined) return result;
     const left = deadline - performance.now();
     if (left <= 0) return undefined;
-    await delay(Math.min(pause, left), undefined, { signal });
+    await delay(Math.min(pause, left), undefined, { signal }).catch((error: unknown) => {
+      // Node throws an error of its own instead of the reason.
+      signal?.throwIfAborted();
+      throw error;
+    });
     pause = Math.min(pause * 1.5, longestPauseMs);
   }
 }

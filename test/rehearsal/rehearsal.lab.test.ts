@@ -4,6 +4,7 @@
  *
  * What this does not prove: anything about a real Proxmox VE beyond its documented API.
  */
+import { dayOneTests } from "./day-one";
 import { drillTests } from "./drill";
 import { failureTests } from "./failures";
 import { productionTests } from "./production";
@@ -11,3 +12,4 @@ import { productionTests } from "./production";
 describe("production", productionTests);
 describe("backup and drill", drillTests);
 describe("drills that must fail", failureTests);
+describe("day one", dayOneTests);
