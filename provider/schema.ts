@@ -1,8 +1,8 @@
 /** The provider's Pulumi package schema, made from the contracts. */
 import { z } from "zod";
 import type { ResourceDefinition } from "./definition";
-
 import { guestBoot } from "./resources/guest-boot";
+import { guestContainers } from "./resources/guest-containers";
 import { lease } from "./resources/lease";
 import { proxyConfig } from "./resources/proxy-config";
 import { readiness } from "./resources/readiness";
@@ -92,6 +92,7 @@ export function schemaText(): string {
       resourceSchema(restoredVm),
       resourceSchema(guestBoot),
       resourceSchema(serviceCheck),
+      resourceSchema(guestContainers),
       resourceSchema(recoveryPoint),
       resourceSchema(verdict),
       resourceSchema(readiness),

@@ -91,7 +91,7 @@ export function productionTests(): void {
       const exported = z.object({
         deployment: z.object({
           resources: z.array(
-            z.object({ type: z.string(), inputs: z.looseObject({ vmGeneration: z.unknown() }).optional() }),
+            z.object({ type: z.string(), inputs: z.looseObject({ vmGeneration: z.unknown().optional() }).optional() }),
           ),
         }),
       });
