@@ -24,7 +24,9 @@ test("ends in the middle of a pause with the signal's own reason", async () => {
   const controller = new AbortController();
   const reason = new Error("Ctrl-C");
   const waiting = pollUntil({ timeoutMs: 60_000, firstPauseMs: 60_000, signal: controller.signal }, async () => {
-    setImmediate(() => controller.abort(reason));
+    setImmediate(() => {
+      controller.abort(reason);
+    });
     return undefined;
   });
   await expect(waiting).rejects.toBe(reason);
