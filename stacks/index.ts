@@ -9,15 +9,18 @@ import { dockerVmAddress, parseConfig, type ConfigContext, type StackConfig } fr
 import { ConfigError } from "./config-problems";
 import { DeploymentLog, deploymentsFile } from "./deployments";
 import { readImagesLock } from "./images-lock";
+import { plainStackTraces } from "./plain-stack-traces";
 import { orRunError } from "./project-files";
 import { readPulumiConfig } from "./pulumi-config";
 import { requirePulumi } from "./pulumi-version";
 
 /** Runs the program and returns the stack's outputs. */
 export = async (): Promise<Record<string, unknown>> => {
+  const restoreStackTraces = plainStackTraces();
   try {
     return await runStack();
   } catch (error) {
+    restoreStackTraces();
     // Pulumi looks at the stack trace although it shows only the message, and resolving it takes some 15 s.
     if (pulumi.RunError.isInstance(error)) error.stack = error.message;
     throw error;
@@ -35,8 +38,11 @@ async function runStack(): Promise<Record<string, unknown>> {
     case "prod": {
       const zoneId = catalogue.some(({ route }) => route !== undefined) ? config.dns.zoneId : undefined;
       const vm = { vmId: config.dockerVm.vmId, address: dockerVmAddress(config) };
-      await requireAccess({ node: config.node, ...(zoneId === undefined ? {} : { zoneId }), dockerVm: vm });
-      const { prod } = await import("./prod.ts");
+      // Side by side: the one waits for the provider to start, the other for the disk and the compiler.
+      const [{ prod }] = await Promise.all([
+        import("./prod.ts"),
+        requireAccess({ node: config.node, ...(zoneId === undefined ? {} : { zoneId }), dockerVm: vm }),
+      ]);
       const names = catalogue.map(({ name }) => name);
       return prod(config, {
         catalogue,
