@@ -16,6 +16,8 @@ export interface DnsRecordsArgs {
   routes: readonly NamedRoute[];
   /** Address of the Docker VM, for routes of the LAN. */
   lanAddress: pulumi.Input<string>;
+  /** IPv6 address of the Docker VM; absent: routes of the LAN get no AAAA record. */
+  lanAddress6?: pulumi.Input<string>;
   /** Address that public routes point to; needed as soon as there is one. */
   publicAddress?: pulumi.Input<string>;
 }
@@ -26,7 +28,10 @@ const TOKEN = "homelab:components:DnsRecords";
 const AUTOMATIC_TTL = 1;
 const LAN_TTL_SECONDS = 300;
 
-/** One address record for each route: the VM itself for the LAN, the public address behind Cloudflare's proxy else. */
+/**
+ * One address record for each route: the VM itself for the LAN, the public address behind Cloudflare's proxy else. A VM with an
+ * IPv6 address gets an AAAA record for each route of the LAN; Cloudflare's proxy speaks IPv6 by itself.
+ */
 export class DnsRecords extends pulumi.ComponentResource {
   constructor(name: string, args: DnsRecordsArgs, opts?: pulumi.ComponentResourceOptions) {
     super(TOKEN, name, {}, opts);
@@ -41,19 +46,23 @@ export class DnsRecords extends pulumi.ComponentResource {
           true,
         );
       }
-      new cloudflare.DnsRecord(
-        `${name}-${route.service}`,
-        {
-          zoneId: args.zoneId,
-          name: route.hostName,
-          type: "A",
-          content,
-          ttl: isPublic ? AUTOMATIC_TTL : LAN_TTL_SECONDS,
-          proxied: isPublic,
-          comment: `Service ${route.service} of the homelab. Managed by Pulumi.`,
-        },
-        { parent: this },
-      );
+      const record = (suffix: string, type: string, address: pulumi.Input<string>): void => {
+        new cloudflare.DnsRecord(
+          `${name}-${route.service}${suffix}`,
+          {
+            zoneId: args.zoneId,
+            name: route.hostName,
+            type,
+            content: address,
+            ttl: isPublic ? AUTOMATIC_TTL : LAN_TTL_SECONDS,
+            proxied: isPublic,
+            comment: `Service ${route.service} of the homelab. Managed by Pulumi.`,
+          },
+          { parent: this },
+        );
+      };
+      record("", "A", content);
+      if (!isPublic && args.lanAddress6 !== undefined) record("-ipv6", "AAAA", args.lanAddress6);
     }
     this.registerOutputs({});
   }

@@ -14,12 +14,16 @@ export interface DockerVmArgs {
   /** Static IPv4 address with prefix. */
   address: pulumi.Input<string>;
   gateway: pulumi.Input<string>;
+  /** Static IPv6 address with prefix beside it; absent: none. */
+  ipv6?: { readonly address: string; readonly gateway: string };
   nameservers: pulumi.Input<pulumi.Input<string>[]>;
   /** Storage of the disk and of the cloud-init drive. */
   storage: pulumi.Input<string>;
   cores: pulumi.Input<number>;
   memoryMiB: pulumi.Input<number>;
   diskGiB: pulumi.Input<number>;
+  /** More disks, `scsi1` and so on, empty when they are made. */
+  dataDisks?: readonly { readonly storage: string; readonly sizeGiB: number }[];
   /** User that cloud-init makes. */
   user: pulumi.Input<string>;
   /** OpenSSH public key line of that user; not secret. */
@@ -55,13 +59,14 @@ export class DockerVm extends pulumi.ComponentResource {
   constructor(name: string, args: DockerVmArgs, opts?: pulumi.ComponentResourceOptions) {
     super(TOKEN, name, {}, opts);
 
+    const extra = (args.dataDisks ?? []).map((_, index) => index + 1);
     const image = createImage(`${name}-image`, args, { parent: this });
     this.vm = new proxmoxve.VmLegacy(name, vmArgs(args, image), {
       parent: this,
       protect: true,
       // The image is where the disk once started from: another one would mean another VM, without its data. The provider
       // plans default speed limits that it never reads back (bpg v0.111, disk.go), a change in every refreshed preview.
-      ignoreChanges: ["disks[0].importFrom", "disks[0].speed"],
+      ignoreChanges: ["disks[0].importFrom", ...[0, ...extra].map((index) => `disks[${index}].speed`)],
     });
     this.vmId = this.vm.vmId;
     this.generation = this.vm.networkDevices.apply((devices) => devices[0]?.macAddress ?? "");
@@ -117,6 +122,13 @@ function vmArgs(args: DockerVmArgs, image: proxmoxve.download.File): proxmoxve.V
         discard: "on",
         iothread: true,
       },
+      ...(args.dataDisks ?? []).map(({ storage, sizeGiB }, index) => ({
+        interface: `scsi${index + 1}`,
+        datastoreId: storage,
+        size: sizeGiB,
+        discard: "on",
+        iothread: true,
+      })),
     ],
     bootOrders: ["scsi0"],
     networkDevices: [
@@ -126,7 +138,12 @@ function vmArgs(args: DockerVmArgs, image: proxmoxve.download.File): proxmoxve.V
     serialDevices: [{ device: "socket" }],
     initialization: {
       datastoreId: args.storage,
-      ipConfigs: [{ ipv4: { address: args.address, gateway: args.gateway } }],
+      ipConfigs: [
+        {
+          ipv4: { address: args.address, gateway: args.gateway },
+          ...(args.ipv6 === undefined ? {} : { ipv6: { ...args.ipv6 } }),
+        },
+      ],
       dns: { servers: args.nameservers },
       userAccount: { username: args.user, keys: [args.sshAuthorizedKey] },
     },

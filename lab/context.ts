@@ -1,6 +1,7 @@
 /** Everything that handlers work with. */
 import { type BackupJobs } from "./backup-jobs";
 import { type BackupEngine } from "./backup/types";
+import { notEmulated } from "./errors";
 import { type Guests } from "./guests";
 import { type Pools } from "./pools";
 import { type LabSpec } from "./spec";
@@ -25,10 +26,11 @@ export interface Lab {
   readonly pools: Pools;
 }
 
-/** @throws Error with PVE's text when the path names another node. */
+/** @throws Error with PVE's text when the path names no node of the cluster; ApiError 501 for a node that has nothing. */
 export function checkNode(lab: Lab, node: string): void {
-  if (node !== lab.spec.node.name)
-    throw new Error(
-      `hostname lookup '${node}' failed - failed to get address info for: ${node}: Name or service not known`,
-    );
+  if (node === lab.spec.node.name) return;
+  if (lab.spec.otherNodes?.includes(node) === true) throw notEmulated(`anything on node '${node}'`);
+  throw new Error(
+    `hostname lookup '${node}' failed - failed to get address info for: ${node}: Name or service not known`,
+  );
 }

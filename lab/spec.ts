@@ -9,6 +9,8 @@ const labBridgeSchema = z.strictObject({
   name: z.string().regex(/^[a-z][a-z0-9]{1,14}$/),
   /** Addresses with prefix that the lab host carries on it (node, gateway); none: an isolated bridge. */
   addresses: z.array(z.string()),
+  /** The addresses are in this VLAN of the bridge; absent: untagged. */
+  vlanId: z.number().int().min(1).max(4094).optional(),
 });
 
 /** One storage. `dir` keeps archives and images, `images` disks like LVM-thin: names without a file extension. */
@@ -39,6 +41,8 @@ export const labSpecSchema = z.strictObject({
     memoryBytes: z.number().int().positive(),
     cores: z.number().int().positive(),
   }),
+  /** Other nodes of the cluster. They are online and have nothing; what would need one answers 501. */
+  otherNodes: z.array(z.string()).optional(),
   /** Whether backup jobs start at their times; absent: yes. Without it they start by hand only. */
   scheduler: z.boolean().optional(),
   bridges: z.array(labBridgeSchema),

@@ -1,5 +1,5 @@
 /** What must hold between values of the configuration. Looks at each pair that is there, also when others are wrong. */
-import { BlockList, isIPv4 } from "node:net";
+import { BlockList, isIPv4, isIPv6 } from "node:net";
 import { valueAt, type Problem } from "../services/checks/problem-text";
 
 /** Every pair of values that can't be together. Pure. Takes values that were not checked yet. */
@@ -13,19 +13,32 @@ function textAt(values: unknown, ...path: string[]): string | undefined {
 }
 
 function gatewayProblems(values: unknown): Problem[] {
-  const gateway = textAt(values, "dockerVm", "gateway");
-  const cidr = textAt(values, "dockerVm", "address");
-  const [, address = "", prefix = ""] = /^([\d.]+)\/(\d{1,2})$/.exec(cidr ?? "") ?? [];
-  if (gateway === undefined || cidr === undefined || !isIPv4(gateway) || !isIPv4(address) || Number(prefix) > 32) {
-    return [];
-  }
-  const path = ["dockerVm", "gateway"];
+  return [
+    ...gatewayProblem(values, ["dockerVm"], { family: "ipv4", isAddress: isIPv4, longestPrefix: 32 }),
+    ...gatewayProblem(values, ["dockerVm", "ipv6"], { family: "ipv6", isAddress: isIPv6, longestPrefix: 128 }),
+  ];
+}
+
+interface AddressKind {
+  readonly family: "ipv4" | "ipv6";
+  readonly isAddress: (text: string) => boolean;
+  readonly longestPrefix: number;
+}
+
+function gatewayProblem(values: unknown, place: readonly string[], kind: AddressKind): Problem[] {
+  const gateway = textAt(values, ...place, "gateway");
+  const cidr = textAt(values, ...place, "address");
+  const [, address = "", prefix = ""] = /^([\d.]+|[\da-fA-F:.]+)\/(\d{1,3})$/.exec(cidr ?? "") ?? [];
+  if (gateway === undefined || cidr === undefined || !kind.isAddress(gateway) || !kind.isAddress(address)) return [];
+  if (Number(prefix) > kind.longestPrefix) return [];
+  const path = [...place, "gateway"];
   if (gateway === address) {
     return [{ path, text: `"${gateway}" is the VM's own address. Expected: the router's address.` }];
   }
   const subnet = new BlockList();
-  subnet.addSubnet(address, Number(prefix), "ipv4");
-  if (subnet.check(gateway, "ipv4")) return [];
+  subnet.addSubnet(address, Number(prefix), kind.family);
+  // A router of IPv6 is often named by its link-local address.
+  if (subnet.check(gateway, kind.family) || /^fe80:/i.test(gateway)) return [];
   const text = `"${gateway}" is not in the network of ${cidr}. Expected: the router's address in that network.`;
   return [{ path, text }];
 }

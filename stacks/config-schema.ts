@@ -36,6 +36,13 @@ export const dockerVmSchema = z.strictObject({
   /** Static address of the guest with prefix. */
   address: cidr,
   gateway: z.ipv4("an IPv4 address such as 192.168.20.1"),
+  /** Static IPv6 address beside the IPv4 one. Names of the LAN then get AAAA records too. */
+  ipv6: z
+    .strictObject({
+      address: z.cidrv6("an IPv6 address with prefix, such as fd00:20::200/64"),
+      gateway: z.ipv6("an IPv6 address such as fd00:20::1"),
+    })
+    .optional(),
   nameservers: z
     .array(z.ipv4("an IPv4 address such as 9.9.9.9"), "a list of IPv4 addresses")
     .min(1, "at least one IPv4 address"),
@@ -44,6 +51,8 @@ export const dockerVmSchema = z.strictObject({
   cores,
   memoryMiB,
   diskGiB: whole("GiB", 2, 128 * 1024),
+  /** More disks, empty when they are made; what is on them is the guest's business. Backed up and restored with the VM. */
+  dataDisks: z.array(z.strictObject({ storage: pveId, sizeGiB: whole("GiB", 1, 128 * 1024) })).default([]),
   /** User that cloud-init makes; may use sudo and Docker. */
   user: matching(/^[a-z_][a-z0-9_-]{0,31}$/, "a Linux user name"),
   /** Public key line; not secret. */

@@ -44,11 +44,13 @@ export function prod(config: ProdConfig, parts: ProdParts): Record<string, unkno
     ...(dockerVm.vlanId === undefined ? {} : { vlanId: dockerVm.vlanId }),
     address: dockerVm.address,
     gateway: dockerVm.gateway,
+    ...(dockerVm.ipv6 === undefined ? {} : { ipv6: dockerVm.ipv6 }),
     nameservers: dockerVm.nameservers,
     storage: dockerVm.storage,
     cores: dockerVm.cores,
     memoryMiB: dockerVm.memoryMiB,
     diskGiB: dockerVm.diskGiB,
+    dataDisks: dockerVm.dataDisks,
     user: dockerVm.user,
     sshAuthorizedKey: dockerVm.sshAuthorizedKey,
     cloudImage: config.cloudImage,
@@ -138,6 +140,7 @@ function createWayIn(
     zoneId: config.dns.zoneId,
     routes,
     lanAddress: dockerVmAddress(config),
+    ...(config.dockerVm.ipv6 === undefined ? {} : { lanAddress6: config.dockerVm.ipv6.address.replace(/\/.*$/, "") }),
     ...(config.dns.publicAddress === undefined ? {} : { publicAddress: config.dns.publicAddress }),
   });
 }

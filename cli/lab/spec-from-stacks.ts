@@ -58,16 +58,28 @@ export function labSpecFromStacks(stacks: Readonly<Record<string, StackConfig>>,
 }
 
 function bridgesOf(prod: ProdConfig, drills: readonly DrillConfig[]): LabSpec["bridges"] {
-  const prefix = prod.dockerVm.address.split("/")[1] ?? "24";
+  const { address, gateway, ipv6, vlanId, bridge } = prod.dockerVm;
+  const addresses = [
+    `${gateway}/${prefixOf(address)}`,
+    ...(ipv6 === undefined ? [] : [`${ipv6.gateway}/${prefixOf(ipv6.address)}`]),
+  ];
   const isolated = [...new Set(drills.map(({ drill }) => drill.isolatedBridge))];
   return [
-    { name: prod.dockerVm.bridge, addresses: [`${prod.dockerVm.gateway}/${prefix}`] },
+    { name: bridge, addresses, ...(vlanId === undefined ? {} : { vlanId }) },
     ...isolated.map((name) => ({ name, addresses: [] })),
   ];
 }
 
+function prefixOf(cidr: string): string {
+  return cidr.replace(/^.*\//, "");
+}
+
 function storagesOf(prod: ProdConfig, drills: readonly DrillConfig[]): LabSpec["storages"] {
-  const disks = new Set([prod.dockerVm.storage, ...drills.map(({ drill }) => drill.storage)]);
+  const disks = new Set([
+    prod.dockerVm.storage,
+    ...prod.dockerVm.dataDisks.map(({ storage }) => storage),
+    ...drills.map(({ drill }) => drill.storage),
+  ]);
   const files = prod.cloudImage.storage;
   const source = prod.backup.storage;
   const overlap = [files, prod.backupStorage].find((id) => disks.has(id));

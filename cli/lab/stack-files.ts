@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { parseDocument, type Document } from "yaml";
 import { loadCatalogue, secretKeys } from "../../services/catalogue";
 import type { ProdConfig, StackConfig } from "../../stacks/config";
+import type { ServiceSpec } from "../../services/spec";
 import { parseConfigTexts, printConfigErrors, readConfigTexts } from "../../stacks/config-files";
 import { ConfigError } from "../../stacks/config-problems";
 import { CliError, causeOf, hasCode } from "../errors";
@@ -20,6 +21,7 @@ export interface StackFiles {
   readonly prod: { readonly name: string; readonly config: ProdConfig };
   /** Secrets that a production stack needs. */
   readonly secretKeys: readonly string[];
+  readonly catalogue: readonly ServiceSpec[];
   /** Images that the catalogue's containers are made from, each once. */
   readonly images: readonly string[];
 }
@@ -98,7 +100,7 @@ export async function readStackFiles(repoDir: string): Promise<StackFiles> {
     );
   }
   const images = [...new Set(catalogue.map(({ image }) => image))];
-  return { project, stacks, texts, prod, secretKeys: needed, images };
+  return { project, stacks, texts, prod, secretKeys: needed, catalogue, images };
 }
 
 /** A stack file's text with keys replaced, and without the operator's encryption and secrets. Comments stay. */

@@ -29,6 +29,8 @@ export interface LabUpArgs {
   readonly progress: Progress;
   /** Absolute folder where runs leave their evidence. */
   readonly evidenceDir: string;
+  /** Other nodes of the cluster, which have nothing. */
+  readonly otherNodes?: readonly string[];
   /** Whether backup jobs also start at their times. A rehearsal that crosses 02:00 shall see its own backups only. */
   readonly scheduler: boolean;
   /** The only stack that is made; default: all. */
@@ -93,7 +95,8 @@ export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
   const storages = planned.storages.map((storage) =>
     storage.kind === "lvmthin" ? { ...storage, totalBytes: Math.max(storage.totalBytes, storageBytes) } : storage,
   );
-  const spec = { ...planned, storages };
+  const otherNodes = args.otherNodes === undefined ? {} : { otherNodes: [...args.otherNodes] };
+  const spec = { ...planned, storages, ...otherNodes };
   const environment = labEnvironment({
     paths,
     pulumiBinDir: prepared.toolchain.binDir,

@@ -15,8 +15,18 @@ export interface WriteRowArgs {
   /** File with the root certificate that prod recorded. */
   readonly rootFile: string;
   readonly title: string;
+  readonly user: string;
   /** Secret. */
   readonly password: string;
+}
+
+/** A database in a container of a VM. */
+export interface DatabasePlace {
+  readonly node: string;
+  readonly vmId: number;
+  readonly container: string;
+  readonly database: string;
+  readonly user: string;
 }
 
 /** Makes a Miniflux category through proxy, certificate and application. Returns its id. */
@@ -27,7 +37,7 @@ export async function writeRow(args: WriteRowArgs): Promise<number> {
       method: "POST",
       dispatcher,
       headers: {
-        authorization: `Basic ${Buffer.from(`admin:${args.password}`).toString("base64")}`,
+        authorization: `Basic ${Buffer.from(`${args.user}:${args.password}`).toString("base64")}`,
         "content-type": "application/json",
       },
       body: JSON.stringify({ title: args.title }),
@@ -38,7 +48,7 @@ export async function writeRow(args: WriteRowArgs): Promise<number> {
     return z.object({ id: z.number(), title: z.literal(args.title) }).parse(JSON.parse(text)).id;
   } catch (error) {
     throw new CliError(
-      `Unable to write data through ${args.url}: ${causeOf(error)}. Look at the containers miniflux and reverse-proxy.`,
+      `Unable to write data through ${args.url}: ${causeOf(error)}. Look at the containers of the service and of the reverse proxy.`,
       { cause: error },
     );
   } finally {
@@ -47,14 +57,16 @@ export async function writeRow(args: WriteRowArgs): Promise<number> {
 }
 
 /** Asks the database of a VM through its guest agent how many categories have this title. */
-export async function countRows(node: string, vmId: number, title: string, client = new PveClient()): Promise<number> {
+export async function countRows(place: DatabasePlace, title: string, client = new PveClient()): Promise<number> {
+  const { node, vmId, container, database, user } = place;
   const sql = `select count(*) from categories where title = '${title.replaceAll("'", "''")}'`;
-  const psql = ["psql", "-X", "-t", "-A", "-U", "homelab", "-d", "miniflux", "-c", sql];
-  const command = ["docker", "exec", "postgres", ...psql];
-  const result = await runInGuest(client, { node, vmId }, command, { timeoutMs: 60_000 });
+  const psql = ["psql", "-X", "-t", "-A", "-U", user, "-d", database, "-c", sql];
+  const result = await runInGuest(client, { node, vmId }, ["docker", "exec", container, ...psql], {
+    timeoutMs: 60_000,
+  });
   if (result.exitCode !== 0) {
     throw new CliError(
-      `Unable to read the database of VM ${vmId}: ${result.stderr.trim()}. Look at container postgres.`,
+      `Unable to read the database of VM ${vmId}: ${result.stderr.trim()}. Look at container ${container}.`,
     );
   }
   return Number(result.stdout.trim());

@@ -11,6 +11,7 @@ import { withLab } from "../lab/with-lab";
 import { duration, type Progress } from "../progress";
 import { printVerdict, rehearsalEvidence } from "./evidence";
 import { withdrawVerdict } from "./proof";
+import { type ProofTarget, proofTarget } from "./proof-target";
 import {
   backUp,
   bringProdUp,
@@ -50,9 +51,12 @@ export async function rehearse(args: RehearseArgs): Promise<number> {
 
     await bringProdUp(steps);
     const title = `rehearsal ${randomBytes(4).toString("hex")}`;
-    await writeProof(steps, title);
+    const target = proofTarget(files.catalogue, files.prod.config.zone);
+    if (target === undefined) progress.line("No Miniflux in the catalogue, so the rehearsal writes no row of its own.");
+    else await writeProof(steps, target, title);
     await backUp(steps);
-    const { evidence, reportFile } = await proveData(steps, title, await runDrill(steps));
+    const drill = await runDrill(steps);
+    const { evidence, reportFile } = target === undefined ? drill : await proveData(steps, target, title, drill);
     const passed = evidence.verdict === "passed";
     if (!args.keep) await destroyDrill(steps);
 
@@ -73,9 +77,9 @@ export async function rehearse(args: RehearseArgs): Promise<number> {
 }
 
 /** A drill that passed must also hold the rehearsal's own row; otherwise its verdict is taken back. */
-async function proveData(steps: StepArgs, title: string, drill: DrillEnd): Promise<DrillEnd> {
+async function proveData(steps: StepArgs, target: ProofTarget, title: string, drill: DrillEnd): Promise<DrillEnd> {
   if (drill.evidence.verdict !== "passed") return drill;
-  const outcome = await findProof(steps, title);
+  const outcome = await findProof(steps, target, title);
   if (outcome.status === "passed") return drill;
   const { runId } = drill.evidence;
   return { ...drill, evidence: await withdrawVerdict({ runId, runDir: dirname(drill.reportFile) }, outcome) };

@@ -10,6 +10,7 @@ import type { RunningLab } from "../lab/up";
 import type { Progress } from "../progress";
 import { listRuns, readNewEvidence } from "./evidence";
 import type { ProofOutcome } from "./proof";
+import type { ProofTarget } from "./proof-target";
 
 /** What every step needs. */
 export interface StepArgs {
@@ -48,20 +49,24 @@ export async function backUp({ lab, progress }: StepArgs): Promise<void> {
 }
 
 /** Writes a row through the proxy; its title is how a restored copy is known. */
-export async function writeProof({ lab, progress }: StepArgs, title: string): Promise<void> {
-  const { config } = lab.files.prod;
-  const url = `https://rss.${config.zone}`;
-  const rootFile = join(lab.paths.project, "trust", `${config.zone}-proxy-root.pem`);
-  await progress.step(`writing data through ${url}`, () =>
-    runInsideOrThrow(lab.paths, nodeCommand("cli/rehearsal/inside.ts", ["write-row", url, rootFile, title]), {
-      env: { MINIFLUX_PASSWORD: lab.secrets["minifluxAdminPassword"] ?? "" },
+export async function writeProof({ lab, progress }: StepArgs, target: ProofTarget, title: string): Promise<void> {
+  const { zone } = lab.files.prod.config;
+  const rootFile = join(lab.paths.project, "trust", `${zone}-proxy-root.pem`);
+  const args = ["write-row", target.url, rootFile, title, target.adminUser];
+  await progress.step(`writing data through ${target.url}`, () =>
+    runInsideOrThrow(lab.paths, nodeCommand("cli/rehearsal/inside.ts", args), {
+      env: { MINIFLUX_PASSWORD: lab.secrets[target.passwordKey] ?? "" },
       timeoutMs: 180_000,
     }),
   );
 }
 
 /** Looks for the row in the drill's VM. That it is missing, or that nobody could look, is a result and no error. */
-export async function findProof({ lab, progress }: StepArgs, title: string): Promise<ProofOutcome> {
+export async function findProof(
+  { lab, progress }: StepArgs,
+  { container, database, user }: ProofTarget,
+  title: string,
+): Promise<ProofOutcome> {
   const { config } = drillStack(lab);
   const vmId = config.drill.vmId;
   const startedAt = new Date();
@@ -69,7 +74,15 @@ export async function findProof({ lab, progress }: StepArgs, title: string): Pro
     return { status, detail, startedAt, endedAt: new Date() };
   };
   return progress.step(`looking for that data in the restored VM ${vmId}`, async ({ line }) => {
-    const command = nodeCommand("cli/rehearsal/inside.ts", ["count-row", config.node, String(vmId), title]);
+    const command = nodeCommand("cli/rehearsal/inside.ts", [
+      "count-row",
+      config.node,
+      String(vmId),
+      container,
+      database,
+      user,
+      title,
+    ]);
     try {
       const { stdout } = await runInsideOrThrow(lab.paths, command, { timeoutMs: 180_000 });
       if (Number(stdout.trim().split("\n").at(-1)) === 1) return end("passed", `category "${title}" is there`);

@@ -8,6 +8,16 @@ const run = promisify(execFile);
 export interface Bridge {
   readonly name: string;
   readonly addresses: readonly string[];
+  /** The addresses are in this VLAN of the bridge; absent: untagged. */
+  readonly vlanId?: number | undefined;
+}
+
+/**
+ * The bridge of one VLAN. PVE makes one of this name too, where a bridge is not VLAN-aware (PVE::Network
+ * `activate_bridge_vlan`): cards with the same tag meet there, and no others.
+ */
+function vlanBridge(bridge: string, vlanId: number | undefined): string {
+  return vlanId === undefined ? bridge : `${bridge}v${vlanId}`;
 }
 
 /**
@@ -16,30 +26,38 @@ export interface Bridge {
  * An isolated bridge has no address of any kind, not even a link-local one: nothing of the host answers on it.
  */
 export async function setUpBridges(bridges: readonly Bridge[]): Promise<void> {
-  for (const { name, addresses } of bridges) {
-    if (!(await linkExists(name))) {
-      // Without forwarding delay a new port carries traffic at once.
-      await ip("link", "add", "name", name, "type", "bridge", "forward_delay", "0", "stp_state", "0");
-    }
-    // Set before `up`, as the link-local address comes with it. No router solicitations from the lab's host either.
-    await ip("link", "set", "dev", name, "addrgenmode", addresses.length === 0 ? "none" : "eui64");
-    await ip("link", "set", "dev", name, "up");
-    const present = await addressesOf(name);
-    for (const address of addresses.filter((wanted) => !present.includes(wanted))) {
-      await ip("address", "add", address, "dev", name);
-    }
-    for (const address of present.filter((found) => !addresses.includes(found))) {
-      await ip("address", "del", address, "dev", name);
-    }
+  for (const { name, addresses, vlanId } of bridges) {
+    if (vlanId !== undefined) await setUpBridge(name, []);
+    await setUpBridge(vlanBridge(name, vlanId), addresses);
   }
 }
 
-/** Plugs QEMU's tap device into a bridge. Throws PVE's text for a missing bridge. */
-export async function plugTap(tap: string, bridge: string): Promise<void> {
+async function setUpBridge(name: string, addresses: readonly string[]): Promise<void> {
+  if (!(await linkExists(name))) {
+    // Without forwarding delay a new port carries traffic at once.
+    await ip("link", "add", "name", name, "type", "bridge", "forward_delay", "0", "stp_state", "0");
+  }
+  // Set before `up`, as the link-local address comes with it. No router solicitations from the lab's host either.
+  await ip("link", "set", "dev", name, "addrgenmode", addresses.length === 0 ? "none" : "eui64");
+  await ip("link", "set", "dev", name, "up");
+  const present = await addressesOf(name);
+  for (const address of addresses.filter((wanted) => !present.includes(wanted))) {
+    // Nobody else is there who could have the address: without the look for duplicates IPv6 can be used at once.
+    await ip("address", "add", address, "dev", name, ...(address.includes(":") ? ["nodad"] : []));
+  }
+  for (const address of present.filter((found) => !addresses.includes(found))) {
+    await ip("address", "del", address, "dev", name);
+  }
+}
+
+/** Plugs QEMU's tap device into a bridge, or into one VLAN of it. Throws PVE's text for a missing bridge. */
+export async function plugTap(tap: string, bridge: string, vlanId?: number): Promise<void> {
   await assertBridge(bridge);
+  const target = vlanBridge(bridge, vlanId);
+  if (!(await linkExists(target))) await setUpBridge(target, []);
   // The host must not speak on the guest's cable.
   await ip("link", "set", "dev", tap, "addrgenmode", "none");
-  await ip("link", "set", "dev", tap, "master", bridge, "up");
+  await ip("link", "set", "dev", tap, "master", target, "up");
 }
 
 /** Throws PVE's text for a missing bridge. */

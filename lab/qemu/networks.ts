@@ -20,6 +20,8 @@ export interface PlannedCard {
   readonly key: string;
   readonly tap: string;
   readonly bridge: string;
+  /** VLAN of the bridge; absent: untagged. */
+  readonly vlanId?: number;
   readonly linkDown: boolean;
 }
 
@@ -41,16 +43,13 @@ export function networkOptions(vmId: number, config: VmConfig): NetworkOptions {
     if (!device) throw new Error(`${key} is a "${model}": use one of ${Object.keys(DEVICES).join(", ")}`);
     if (macAddress === undefined) throw new Error(`network interface '${key}' has no mac address`);
     if (bridge === undefined) throw new Error(`${key} has no bridge: the lab has no NAT network of QEMU's own`);
-    if (tag !== undefined || trunks !== undefined) {
-      throw new Error(
-        `${key} has ${tag === undefined ? `trunks=${trunks}` : `tag=${tag}`}: the lab's bridges carry no VLANs`,
-      );
-    }
+    if (trunks !== undefined) throw new Error(`${key} has trunks=${trunks}: the lab's bridges carry no trunks`);
     if (firewall === "1") notes.push(`${key}: firewall=1 has no effect in the lab`);
     for (const [name, value] of Object.entries(others)) notes.push(`${key}: ${name}=${value} has no effect in the lab`);
     const index = Number(key.slice("net".length));
     const tap = `tap${vmId}i${index}`;
-    cards.push({ key, tap, bridge, linkDown: link_down === "1" });
+    const vlan = tag === undefined ? {} : { vlanId: Number(tag) };
+    cards.push({ key, tap, bridge, ...vlan, linkDown: link_down === "1" });
     args.push("-netdev", `tap,id=netdev-${key},ifname=${tap},script=no,downscript=no`);
     const card = [device, `mac=${macAddress}`, `netdev=netdev-${key}`, `id=${key}`, "bus=pci.0", "romfile="];
     if (index < 6) card.push(`addr=0x${(0x12 + index).toString(16)}`); // ens18 and so on, as on a PVE node

@@ -164,8 +164,8 @@ class QemuRunner implements DisposableMachineRunner {
     if (tpm !== undefined) await startTpm(tpm, files.tpmSocket);
     const machine = await this.spawn(vmId, command, files, context);
     try {
-      for (const { key, tap, bridge, linkDown } of command.cards) {
-        await plugTap(tap, bridge);
+      for (const { key, tap, bridge, vlanId, linkDown } of command.cards) {
+        await plugTap(tap, bridge, vlanId);
         if (linkDown) await machine.qmp.execute("set_link", { name: key, up: false });
       }
       if (!paused) await machine.qmp.execute("cont");

@@ -23,7 +23,13 @@ export function drillTests(): void {
     async () => {
       const secrets = z.record(z.string(), z.string()).parse(JSON.parse(readFileSync(lab().secretsFile, "utf8")));
       const root = join(lab().project, "trust", "example.net-proxy-root.pem");
-      const command = nodeCommand("cli/rehearsal/inside.ts", ["write-row", "https://rss.example.net", root, TITLE]);
+      const command = nodeCommand("cli/rehearsal/inside.ts", [
+        "write-row",
+        "https://rss.example.net",
+        root,
+        TITLE,
+        "admin",
+      ]);
       const ended = await run(command, { env: { MINIFLUX_PASSWORD: secrets["minifluxAdminPassword"] ?? "" } });
       expect(ended).toMatchObject({ code: 0 });
       expect(await inGuest(200, COUNT)).toBe("1");

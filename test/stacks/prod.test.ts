@@ -200,6 +200,26 @@ describe("the committed stack", () => {
 describe("variants", () => {
   const catalogue = loadCatalogue();
 
+  test("IPv6 beside IPv4: the guest's address, and an AAAA record for each route of the LAN", async () => {
+    const config = committedConfig();
+    const ipv6 = { address: "fd00:20::200/64", gateway: "fd00:20::1" };
+    const graph = await graphOf({ ...config, dockerVm: { ...config.dockerVm, ipv6 } }, catalogue);
+    expect(find(graph, VM, "docker-vm").inputs).toMatchObject({ initialization: { ipConfigs: [{ ipv6 }] } });
+    expect(find(graph, RECORD, "dns-miniflux").inputs).toMatchObject({ type: "A", content: "192.168.20.200" });
+    expect(find(graph, RECORD, "dns-miniflux-ipv6").inputs).toMatchObject({ type: "AAAA", content: "fd00:20::200" });
+  });
+
+  test("more disks and a VLAN tag are the VM's", async () => {
+    const config = committedConfig();
+    const dockerVm = { ...config.dockerVm, vlanId: 30, dataDisks: [{ storage: "bulk", sizeGiB: 3 }] };
+    const { inputs } = find(await graphOf({ ...config, dockerVm }, catalogue), VM, "docker-vm");
+    expect(inputs).toMatchObject({
+      disks: [{ interface: "scsi0" }, { interface: "scsi1", datastoreId: "bulk", size: 3 }],
+      networkDevices: [{ bridge: "vmbr0", vlanId: 30 }],
+    });
+    expect(inputs.disks).not.toMatchObject([{}, { importFrom: expect.anything() as unknown }]);
+  });
+
   test("a public route points at the public address behind Cloudflare's proxy", async () => {
     const config = { ...committedConfig(), dns: { zoneId: "0".repeat(32), publicAddress: "203.0.113.7" } };
     const open = catalogue.map((spec) =>

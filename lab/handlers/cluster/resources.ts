@@ -18,7 +18,7 @@ export const clusterResourceHandlers = [
     handle: async ({ lab, params: { type } }) => [
       ...(type === undefined || type === "vm" ? lab.guests.list().map((vmId) => guestSummary(lab, vmId)) : []),
       ...(type === undefined || type === "storage" ? await storageSummaries(lab) : []),
-      ...(type === undefined || type === "node" ? [nodeSummary(lab)] : []),
+      ...(type === undefined || type === "node" ? nodeSummaries(lab) : []),
     ],
   }),
   handler({
@@ -55,18 +55,17 @@ export const clusterResourceHandlers = [
     path: "/cluster/status",
     parameters: {},
     returns: "array",
-    handle: ({ lab }) => [
-      {
-        id: `node/${lab.spec.node.name}`,
-        type: "node",
-        name: lab.spec.node.name,
-        ip: lab.spec.node.address,
-        local: 1,
-        nodeid: 0,
-        online: 1,
-        level: "",
-      },
-    ],
+    handle: ({ lab }) => {
+      const { name, address } = lab.spec.node;
+      const node = { type: "node", online: 1, level: "" };
+      const others = lab.spec.otherNodes ?? [];
+      if (others.length === 0) return [{ ...node, id: `node/${name}`, name, ip: address, local: 1, nodeid: 0 }];
+      return [
+        { id: "cluster", type: "cluster", name: "homelab", version: 1, quorate: 1, nodes: others.length + 1 },
+        { ...node, id: `node/${name}`, name, ip: address, local: 1, nodeid: 1 },
+        ...others.map((other, index) => ({ ...node, id: `node/${other}`, name: other, local: 0, nodeid: index + 2 })),
+      ];
+    },
   }),
 ];
 
@@ -117,12 +116,13 @@ async function storageSummaries(lab: Lab): Promise<Record<string, unknown>[]> {
   );
 }
 
-function nodeSummary(lab: Lab): Record<string, unknown> {
+/** All nodes, the one with the guests first. Memory that guests use is not told here. */
+export function nodeSummaries(lab: Lab): Record<string, unknown>[] {
   const { name, cores, memoryBytes } = lab.spec.node;
-  return {
-    id: `node/${name}`,
+  return [name, ...(lab.spec.otherNodes ?? [])].map((node) => ({
+    id: `node/${node}`,
     type: "node",
-    node: name,
+    node,
     status: "online",
     level: "",
     maxcpu: cores,
@@ -130,5 +130,5 @@ function nodeSummary(lab: Lab): Record<string, unknown> {
     maxmem: memoryBytes,
     mem: 0,
     uptime: lab.uptime(),
-  };
+  }));
 }

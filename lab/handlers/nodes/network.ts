@@ -32,8 +32,12 @@ export const networkHandlers = [
 
 /** A bridge as `/etc/network/interfaces` would declare it: guests are no ports of the declaration. */
 function bridge(lab: Lab, name: string): Record<string, unknown> {
-  const addresses = lab.spec.bridges.find((one) => one.name === name)?.addresses ?? [];
-  const [cidr] = addresses;
+  const { addresses = [], vlanId } = lab.spec.bridges.find((one) => one.name === name) ?? {};
+  // Addresses in a VLAN belong to the router behind it, not to the node's bridge.
+  const own = vlanId === undefined ? addresses : [];
+  const cidr = own.find((one) => !one.includes(":"));
+  const cidr6 = own.find((one) => one.includes(":"));
+  const [address6, netmask6] = cidr6?.split("/") ?? [];
   const [address, netmask] = cidr?.split("/") ?? [];
   return {
     type: "bridge",
@@ -43,9 +47,10 @@ function bridge(lab: Lab, name: string): Record<string, unknown> {
     bridge_ports: "",
     bridge_stp: "off",
     bridge_fd: "0",
-    families: ["inet"],
+    families: cidr6 === undefined ? ["inet"] : ["inet", "inet6"],
     method: cidr === undefined ? "manual" : "static",
-    method6: "manual",
+    method6: cidr6 === undefined ? "manual" : "static",
     ...(cidr === undefined ? {} : { cidr, address, netmask }),
+    ...(cidr6 === undefined ? {} : { cidr6, address6, netmask6 }),
   };
 }

@@ -3,6 +3,7 @@ import { cpus, loadavg, release, type as systemName, version as kernelVersion, m
 import { checkNode, type Lab } from "../../context";
 import { nodeParameter } from "../../params";
 import { handler } from "../../router";
+import { nodeSummaries } from "../cluster/resources";
 import { VERSION } from "../version";
 
 const node = { node: nodeParameter };
@@ -14,21 +15,8 @@ export const nodeHandlers = [
     parameters: {},
     returns: "array",
     handle: ({ lab }) => {
-      const { name, cores, memoryBytes } = lab.spec.node;
-      return [
-        {
-          id: `node/${name}`,
-          type: "node",
-          node: name,
-          status: "online",
-          level: "",
-          maxcpu: cores,
-          cpu: 0,
-          maxmem: memoryBytes,
-          mem: usedMemory(lab),
-          uptime: lab.uptime(),
-        },
-      ];
+      const mem = usedMemory(lab);
+      return nodeSummaries(lab).map((node) => (node["node"] === lab.spec.node.name ? { ...node, mem } : node));
     },
   }),
   handler({

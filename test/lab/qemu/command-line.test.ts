@@ -168,7 +168,7 @@ describe("network cards", () => {
   });
 
   it.each([
-    ["virtio=BC:24:11:AA:BB:CC,bridge=vmbr0,tag=20", /tag=20.*no VLANs/],
+    ["virtio=BC:24:11:AA:BB:CC,bridge=vmbr0,trunks=20;30", /trunks=20;30.*no trunks/],
     ["virtio=BC:24:11:AA:BB:CC", /net0 has no bridge/],
     ["virtio,bridge=vmbr0", /no mac address/],
     ["pcnet=BC:24:11:AA:BB:CC,bridge=vmbr0", /"pcnet"/],
