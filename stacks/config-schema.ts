@@ -25,6 +25,13 @@ function whole(unit: string, least: number, most: number): z.ZodInt {
   return z.int(form).min(least, form).max(most, form);
 }
 
+/** One spelling (RFC 5952), because what a server gives back is compared as text. With or without a prefix. */
+function canonicalIpv6(text: string): string {
+  const [address = "", prefix] = text.split("/");
+  const canonical = new URL(`http://[${address}]`).hostname.slice(1, -1);
+  return prefix === undefined ? canonical : `${canonical}/${prefix}`;
+}
+
 /** The Docker VM: the same machine in every stack. What must hold between values stands in `config-relations.ts`. */
 export const dockerVmSchema = z.strictObject({
   vmId,
@@ -39,8 +46,8 @@ export const dockerVmSchema = z.strictObject({
   /** Static IPv6 address beside the IPv4 one. Names of the LAN then get AAAA records too. */
   ipv6: z
     .strictObject({
-      address: z.cidrv6("an IPv6 address with prefix, such as fd00:20::200/64"),
-      gateway: z.ipv6("an IPv6 address such as fd00:20::1"),
+      address: z.cidrv6("an IPv6 address with prefix, such as fd00:20::200/64").transform(canonicalIpv6),
+      gateway: z.ipv6("an IPv6 address such as fd00:20::1").transform(canonicalIpv6),
     })
     .optional(),
   nameservers: z

@@ -1,5 +1,6 @@
 /**
- * Runs the tests with all set-up: `unit`, `lab`, or both without an argument; `none` only installs what the checks need.
+ * Runs the tests with all set-up: `unit`, `lab`, or both without an argument; `second` goes the whole way on another homelab;
+ * `none` only installs what the checks need.
  * The last line is `N passed, N failed`; the exit code is 0 only if something ran, nothing failed and nothing was skipped.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -17,6 +18,8 @@ import { withLab } from "../cli/lab/with-lab";
 import { Progress } from "../cli/progress";
 import { cacheDir } from "../toolchain/cache";
 import { ensureToolchain } from "../toolchain/ensure";
+import { writeProjectFolder } from "./homelabs/project";
+import { SECOND_CATALOGUE } from "./homelabs/second/catalogue";
 
 const REPO_DIR = resolve(__dirname, "..");
 const LAB_ID = "test";
@@ -41,12 +44,16 @@ const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
 
 async function main(args: readonly string[]): Promise<void> {
   const [what = "all", ...patterns] = args;
-  if (!["all", "unit", "lab", "none"].includes(what)) {
-    throw new CliError(`Unable to run "${what}": no such tests. Use unit, lab, or nothing for both.`);
+  if (!["all", "unit", "lab", "second", "none"].includes(what)) {
+    throw new CliError(`Unable to run "${what}": no such tests. Use unit, lab, second, or nothing for unit and lab.`);
   }
   if (what === "none") return;
   const time = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
   using progress = new Progress(join(cacheDir(), "logs", `test-${time}.log`));
+  if (what === "second") {
+    await runSecond(progress, patterns);
+    return;
+  }
   if (what !== "lab") await runUnit(progress, patterns);
   if (what !== "unit") await runLab(progress, patterns);
 }
@@ -69,7 +76,7 @@ async function runLab(progress: Progress, patterns: readonly string[]): Promise<
     await jest({
       command: (file) => ({
         program: process.execPath,
-        args: [...jestArgs("lab", file, patterns), "--testPathIgnorePatterns=/test/rehearsal/"],
+        args: [...jestArgs("lab", file, patterns), "--testPathIgnorePatterns=/test/(rehearsal|homelabs)/"],
       }),
       cwd: REPO_DIR,
     });
@@ -88,10 +95,37 @@ async function runLab(progress: Progress, patterns: readonly string[]): Promise<
   });
 }
 
+/** The whole way on the second homelab, whose project folder lies beside the lab's own. */
+async function runSecond(progress: Progress, patterns: readonly string[]): Promise<void> {
+  const id = "second";
+  const repoDir = mkdtempSync(join(tmpdir(), "homelab-second-"));
+  try {
+    writeProjectFolder(repoDir, join(REPO_DIR, "test/homelabs/second"), SECOND_CATALOGUE);
+    const files = await readStackFiles(repoDir);
+    await withLab({ id, repoDir, progress, keepOnSuccess: false }, async () => {
+      const prepared = await prepareLab(files.images, progress);
+      const evidenceDir = join("/var/tmp", `homelab-${id}`, "drills");
+      const lab = await bringLabUp({
+        ...{ id, repoDir, files, prepared, progress, evidenceDir },
+        ...{ scheduler: false, otherNodes: ["hv-01"] },
+      });
+      progress.line("the whole way on another homelab");
+      await jest({
+        command: (file) =>
+          insideNamespace(lab.paths, [process.execPath, ...jestArgs("lab", file, [...patterns, "test/homelabs/"])]),
+        cwd: REPO_DIR,
+        env: rehearsalEnvironment(lab, evidenceDir),
+      });
+    });
+  } finally {
+    rmSync(repoDir, { recursive: true });
+  }
+}
+
 function rehearsalEnvironment(lab: RunningLab, evidenceDir: string): Record<string, string> {
   return {
     ...readEnvironment(lab.paths),
-    HOMELAB_TEST_LAB: LAB_ID,
+    HOMELAB_TEST_LAB: lab.paths.id,
     HOMELAB_TEST_EVIDENCE: evidenceDir,
     HOMELAB_CACHE_DIR: cacheDir(),
     HOMELAB_SHOW_TEST_STARTS: "1",

@@ -34,20 +34,33 @@ export async function setUpBridges(bridges: readonly Bridge[]): Promise<void> {
 
 async function setUpBridge(name: string, addresses: readonly string[]): Promise<void> {
   if (!(await linkExists(name))) {
-    // Without forwarding delay a new port carries traffic at once.
-    await ip("link", "add", "name", name, "type", "bridge", "forward_delay", "0", "stp_state", "0");
+    try {
+      // Without forwarding delay a new port carries traffic at once.
+      await ip("link", "add", "name", name, "type", "bridge", "forward_delay", "0", "stp_state", "0");
+    } catch (error) {
+      // Another machine's first card in the same VLAN was quicker.
+      if (!(await linkExists(name))) throw error;
+    }
   }
   // Set before `up`, as the link-local address comes with it. No router solicitations from the lab's host either.
   await ip("link", "set", "dev", name, "addrgenmode", addresses.length === 0 ? "none" : "eui64");
   await ip("link", "set", "dev", name, "up");
+  const wanted = addresses.map(asKernelPrints);
   const present = await addressesOf(name);
-  for (const address of addresses.filter((wanted) => !present.includes(wanted))) {
+  for (const address of wanted.filter((one) => !present.includes(one))) {
     // Nobody else is there who could have the address: without the look for duplicates IPv6 can be used at once.
-    await ip("address", "add", address, "dev", name, ...(address.includes(":") ? ["nodad"] : []));
+    await ip("address", "replace", address, "dev", name, ...(address.includes(":") ? ["nodad"] : []));
   }
-  for (const address of present.filter((found) => !addresses.includes(found))) {
+  for (const address of present.filter((found) => !wanted.includes(found))) {
     await ip("address", "del", address, "dev", name);
   }
+}
+
+/** An address with prefix in the one spelling that the kernel uses (RFC 5952 for IPv6). */
+function asKernelPrints(cidr: string): string {
+  const [address = "", prefix = ""] = cidr.split("/");
+  if (!address.includes(":")) return cidr;
+  return `${new URL(`http://[${address}]`).hostname.slice(1, -1)}/${prefix}`;
 }
 
 /** Plugs QEMU's tap device into a bridge, or into one VLAN of it. Throws PVE's text for a missing bridge. */

@@ -6,10 +6,10 @@ import { matching, nonEmpty } from "./text-schema";
 const port = z.int("a port number from 1 to 65535").min(1).max(65535);
 const seconds = z.int("whole seconds").positive();
 
-/** Lower-case DNS label: container name, network alias, logical name. */
-const dnsLabel = matching(
-  /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
-  "lower-case letters, digits and inner hyphens, at most 63",
+/** Lower-case DNS label: container name, network alias, logical name. Docker wants two characters at least. */
+const serviceName = matching(
+  /^[a-z0-9][a-z0-9-]{0,61}[a-z0-9]$/,
+  "lower-case letters, digits and inner hyphens, 2 to 63",
 );
 const hostLabel = matching(
   /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/,
@@ -66,7 +66,7 @@ const nfsExport = z.strictObject({
 
 /** One service file. Equals the type `ServiceSpec`. */
 export const serviceSpecSchema = z.strictObject({
-  name: dnsLabel,
+  name: serviceName,
   purpose: nonEmpty("one sentence for people"),
   image: imageReference,
   entrypoint: z.array(z.string()).min(1).optional(),

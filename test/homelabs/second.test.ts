@@ -22,6 +22,11 @@ test("its files and its 25 services are accepted", async () => {
   expect(catalogue).toHaveLength(25);
 });
 
+test("an IPv6 address is taken in its one spelling", async () => {
+  const { prod } = await readStackFiles(dir);
+  expect(prod.config.dockerVm.ipv6).toEqual({ address: "fd00:30::71/64", gateway: "fd00:30::1" });
+});
+
 test("the lab takes everything from them", async () => {
   const { stacks, catalogue } = await readStackFiles(dir);
   const spec = labSpecFromStacks(stacks, {

@@ -49,13 +49,13 @@ describe("the project's own catalogue", () => {
 
 describe("start order", () => {
   test("goes by dependencies, then by name", () => {
-    const a = { ...web, name: "a", dependsOn: ["z"] };
-    const z = { ...web, name: "z" };
-    expect(parse(a, { ...web, name: "b" }, z).map(({ name }) => name)).toEqual(["z", "a", "b"]);
+    const a = { ...web, name: "aa", dependsOn: ["zz"] };
+    const z = { ...web, name: "zz" };
+    expect(parse(a, { ...web, name: "bb" }, z).map(({ name }) => name)).toEqual(["zz", "aa", "bb"]);
   });
 
   test("does not depend on the order of the files", () => {
-    const specs = ["c", "a", "b"].map((name) => ({ ...web, name }));
+    const specs = ["cc", "aa", "bb"].map((name) => ({ ...web, name }));
     expect(parse(...specs)).toEqual(parse(...specs.reverse()));
   });
 });
@@ -259,4 +259,10 @@ describe("services that a drill can't run", () => {
     ]);
     expect(problemsOf(cutOff, { ...app, inDrill: "cut-off", inDrillReason: "It needs web." })).toEqual([]);
   });
+});
+
+test("a name of one character is refused, because Docker refuses it", () => {
+  expect(problemsOf({ ...web, name: "x" })).toEqual([
+    'services/x.ts: name: "x" is not accepted. Expected: lower-case letters, digits and inner hyphens, 2 to 63.',
+  ]);
 });

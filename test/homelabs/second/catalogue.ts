@@ -54,7 +54,7 @@ function answering(name: string, host: string, exposure: "lan" | "public", body:
   };
 }
 
-const ODD_VALUES: Readonly<Record<string, string>> = {
+export const ODD_VALUES: Readonly<Record<string, string>> = {
   QUOTES: `"double" 'single' \`back\``,
   SHELL: "$HOME ${PATH} $(id) | & ; < > * ? ~ !",
   EQUALS: "a=b=c",
@@ -69,7 +69,7 @@ const ODD_VALUES: Readonly<Record<string, string>> = {
 };
 
 const NAMES = [
-  ...["a", "b2", "0", "9-lives", "x--y", "very-long-name-that-has-exactly-sixty-three-characters-in-it-aa"],
+  ...["a1", "b2", "00", "9-lives", "x--y", "very-long-name-that-has-exactly-sixty-three-characters-in-it-aa"],
   ...[
     "mqtt",
     "grafana-11",

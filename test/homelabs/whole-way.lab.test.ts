@@ -1,0 +1,144 @@
+/**
+ * The whole way on a second homelab, which shares no name or number with the committed one: other VMIDs, node, storages,
+ * bridges, zone, retention and backup mode, a VLAN, IPv6, two disks, 25 services with odd characters. It runs in a lab of its
+ * own: `npm run test:second`.
+ */
+import { readFileSync } from "node:fs";
+import { lookup } from "node:dns/promises";
+import { join } from "node:path";
+import { Agent, request } from "undici";
+import { z } from "zod";
+import { listRuns, readNewEvidence } from "../../cli/rehearsal/evidence";
+import { runInGuest } from "../../pve/nodes/agent";
+import { client, evidenceDir, lab, pulumi, requests, run } from "../support/rehearsal-lab";
+import { forbiddenCalls } from "../support/drill-calls";
+import { nodeCommand } from "../../cli/lab/node-command";
+import { ODD_VALUES, SECOND_CATALOGUE } from "./second/catalogue";
+
+const MINUTE = 60_000;
+const NODE = "hv-02";
+const VM = 3071;
+const DRILL_VM = 93071;
+const ZONE = "lab-2.example.org";
+
+async function inGuest(vmId: number, ...command: string[]): Promise<string> {
+  const result = await runInGuest(client, { node: NODE, vmId }, command, { timeoutMs: 2 * MINUTE });
+  if (result.exitCode !== 0) throw new Error(`${command.join(" ")} in VM ${vmId}: ${result.stderr}${result.stdout}`);
+  return result.stdout.trim();
+}
+
+const textsSchema = z.looseObject({ net0: z.string(), ipconfig0: z.string().optional(), scsi1: z.string() });
+
+test(
+  "one update brings the machine and 25 services up",
+  async () => {
+    await pulumi(["up", "-s", "prod", "--yes"]);
+    const names = await inGuest(VM, "docker", "ps", "--format", "{{.Names}}");
+    expect(names.split("\n").sort()).toEqual(SECOND_CATALOGUE.map(({ name }) => name).sort());
+    const config = await client.get(`/nodes/${NODE}/qemu/${VM}/config`, textsSchema);
+    expect(config.net0).toMatch(/bridge=vmbr7,.*tag=30/);
+    expect(config.ipconfig0).toContain("ip6=fd00:30::71/64");
+    expect(config.scsi1).toMatch(/^bulk-hdd:vm-3071-disk-0,.*size=3G/);
+    expect(await inGuest(VM, "lsblk", "-dno", "SIZE", "/dev/sdb")).toBe("3G");
+  },
+  20 * MINUTE,
+);
+
+test(
+  "odd values arrive in the container as they stand in the file",
+  async () => {
+    const text = await inGuest(VM, "docker", "inspect", "--format", "{{json .Config.Env}}", "9-lives");
+    const values = z.array(z.string()).parse(JSON.parse(text));
+    for (const [key, value] of Object.entries(ODD_VALUES)) expect(values).toContain(`${key}=${value}`);
+  },
+  MINUTE,
+);
+
+test(
+  "a name of the LAN leads to the machine by IPv4 and by IPv6, with the recorded root",
+  async () => {
+    const ca = readFileSync(join(lab().project, "trust", `${ZONE}-proxy-root.pem`));
+    const host = `hello.${ZONE}`;
+    for (const family of [4, 6] as const) {
+      const { address } = await lookup(host, { family });
+      expect(address).toBe(family === 4 ? "10.30.0.71" : "fd00:30::71");
+      const dispatcher = new Agent({ connect: { ca, family, autoSelectFamily: false } });
+      const response = await request(`https://${host}/`, { dispatcher });
+      expect([response.statusCode, await response.body.text()]).toEqual([200, "grüezi"]);
+      await dispatcher.close();
+    }
+  },
+  2 * MINUTE,
+);
+
+test(
+  "a second update and a refresh change nothing",
+  async () => {
+    await pulumi(["up", "-s", "prod", "--yes", "--expect-no-changes"]);
+    await pulumi(["preview", "-s", "prod", "--refresh", "--expect-no-changes"]);
+  },
+  5 * MINUTE,
+);
+
+let before: string[];
+
+test(
+  "the declared job backs both disks up, and keeps what its retention says",
+  async () => {
+    const content = `/nodes/${NODE}/storage/vault-2/content`;
+    const archives = async (): Promise<string[]> =>
+      (await client.get(content, z.array(z.looseObject({ volid: z.string() })))).map(({ volid }) => volid).sort();
+    for (let count = 0; count < 2; count += 1) {
+      const ended = await run(nodeCommand("cli/main.ts", ["backup", "now", "-s", "prod"]));
+      if (ended.code !== 0) throw new Error(ended.output);
+    }
+    // keep-last 1, and keep-weekly 2 keeps the newest of this week, which is the same one.
+    expect(await archives()).toHaveLength(1);
+    before = await archives();
+  },
+  20 * MINUTE,
+);
+
+test(
+  "the drill passes on it: every service that must run, and the one that is cut off with its reason",
+  async () => {
+    const runsBefore = await listRuns(evidenceDir());
+    const requestsBefore = requests().length;
+    await pulumi(["up", "-s", "drill", "--yes"]);
+    expect(forbiddenCalls(requests().slice(requestsBefore), DRILL_VM)).toEqual([]);
+    const { evidence } = await readNewEvidence(evidenceDir(), runsBefore);
+    expect(evidence).toMatchObject({ verdict: "passed", source: { archive: before[0] }, target: { node: NODE } });
+    expect(new Set(evidence.checks.map(({ service }) => service)).size).toBe(25);
+    expect(evidence.checks.filter(({ status }) => status !== "passed")).toMatchObject([
+      { service: "tunnel", status: "skipped", mandatory: false },
+    ]);
+    expect(evidence.rpo.seconds).toBeGreaterThan(0);
+    const config = await client.get(`/nodes/${NODE}/qemu/${DRILL_VM}/config`, textsSchema);
+    expect(config.net0).toContain("bridge=vmbr700");
+    expect(config.net0).not.toContain("tag=");
+    expect(config.scsi1).toMatch(/^bulk-hdd:vm-93071-disk-\d,/);
+  },
+  20 * MINUTE,
+);
+
+test(
+  "destroy leaves nothing of the drill, and production and the archive as they were",
+  async () => {
+    await pulumi(["destroy", "-s", "drill", "--yes"]);
+    const guests = await client.get("/cluster/resources", z.array(z.looseObject({ vmid: z.number() })), { type: "vm" });
+    expect(guests.map(({ vmid }) => vmid)).toEqual([VM]);
+    const volumes = await client.get(
+      `/nodes/${NODE}/storage/bulk-hdd/content`,
+      z.array(z.looseObject({ volid: z.string() })),
+    );
+    expect(volumes.map(({ volid }) => volid)).toEqual(["bulk-hdd:vm-3071-disk-0"]);
+    await pulumi(["preview", "-s", "prod", "--refresh", "--expect-no-changes"]);
+  },
+  5 * MINUTE,
+);
+
+test("the cluster has two nodes, and the second is not mistaken for the first", async () => {
+  const nodes = await client.get("/nodes", z.array(z.looseObject({ node: z.string() })));
+  expect(nodes.map(({ node }) => node)).toEqual([NODE, "hv-01"]);
+  await expect(client.get("/nodes/hv-01/qemu", z.unknown())).rejects.toThrow("hv-01");
+});
