@@ -46,7 +46,7 @@ export interface VolumeMount {
  * minutes. Source: nfs(5).
  */
 export interface NfsExport {
-  /** IP address: Docker hands it to the kernel, which knows no names. */
+  /** IP address: to look a name up would hold the boot up too, because a drill's network has no name server. */
   readonly server: string;
   /** Absolute path on the server. */
   readonly export: string;

@@ -23,11 +23,23 @@ export type Finding =
   /** The engine did not answer. */
   | { readonly problem: string };
 
-const NO_DOCKER = 127;
+const NO_DOCKER = "no-docker";
 
-/** The engine answers only when it has tried to start what it has to. The error goes last, because it may hold anything. */
+/**
+ * The engine answers only when it has tried to start what it has to. The error goes last, because it may hold anything. An engine
+ * whose command the agent does not find (snap's is not in its path) must not be taken for none.
+ */
 const SCRIPT = [
-  `command -v docker >/dev/null || exit ${NO_DOCKER}`,
+  "if ! command -v docker >/dev/null; then",
+  "  for engine in /snap/bin/docker /run/docker.sock; do",
+  '    if [ -e "$engine" ]; then',
+  '      echo "there is $engine, but the guest agent finds no docker command; make a link to it in /usr/local/bin" >&2',
+  "      exit 1",
+  "    fi",
+  "  done",
+  `  echo ${NO_DOCKER}`,
+  "  exit 0",
+  "fi",
   "set -e",
   "sed -n 's/^btime /btime\t/p' /proc/stat",
   "containers=$(docker ps --all --quiet --no-trunc)",
@@ -39,7 +51,7 @@ const SCRIPT = [
 /** Looks once. @throws NotTried, where the guest has no shell */
 export async function findContainers(guest: Guest): Promise<Finding> {
   const { exitCode, stdout, stderr } = await guest.run(["sh", "-c", SCRIPT]);
-  if (exitCode === NO_DOCKER) return { hasNoDocker: true };
+  if (exitCode === 0 && stdout.trim() === NO_DOCKER) return { hasNoDocker: true };
   if (exitCode !== 0) return { problem: shorten(stderr || `docker ended with ${exitCode}`) };
   const lines = stdout.split("\n").map((line) => line.split("\t"));
   const bootedAt = Number(lines.find(([kind]) => kind === "btime")?.[1]) * 1000;

@@ -96,7 +96,7 @@ test("what ran and does not run again is named, with the reason where it is know
 }, 20_000);
 
 test("a guest without Docker is judged by boot and agent, and that is said", async () => {
-  fake.pve.guest = (command) => (command[0] === "sh" ? { exitCode: 127 } : healthyGuest(command));
+  fake.pve.guest = (command) => (command[0] === "sh" ? { exitCode: 0, stdout: "no-docker\n" } : healthyGuest(command));
   const { verdict, results } = await genericDrill();
   expect(await verdict).toBe("passed");
   expect(results).toMatchObject([
