@@ -15,6 +15,8 @@ export async function ensurePackages(log: Log, packages: readonly DebianPackage[
     if (missing.length === 0) return;
     const names = missing.map((entry) => entry.name);
     if (process.getuid?.() !== 0) throw cannotInstall(missing, "this user isn't root");
+    // Debian's QEMU and Proxmox' own exclude each other: apt would remove Proxmox VE to make room.
+    if (await exists("/etc/pve")) throw cannotInstall(missing, "this is a Proxmox VE node, which it would break");
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" };
     // Another apt (unattended upgrades) may hold its lock: wait for it instead of failing.
     const apt = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"];

@@ -5,43 +5,26 @@
 import { cp } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { z } from "zod";
-import { startCloudflare, type RunningServer } from "../../lab/cloudflare/server";
-import { ensureServerIdentity } from "../../lab/tls";
+import { ReachableApis } from "../bad-input/reachable";
 import { Workspace } from "../bad-input/workspace";
-import { ApiLab, TOKEN } from "../lab/api-lab";
+import type { ApiLab } from "../lab/api-lab";
 
 const REPO_DIR = resolve(__dirname, "../..");
-const ZONE = "0123456789abcdef0123456789abcdef";
 jest.setTimeout(180_000);
 
 let workspace: Workspace;
 let api: ApiLab;
-let cloudflare: RunningServer;
+let apis: ReachableApis;
 let reachable: NodeJS.ProcessEnv;
 
 beforeAll(async () => {
   workspace = await Workspace.create();
-  api = await ApiLab.start();
-  const spec = {
-    ...api.lab.spec,
-    cloudflare: { apiToken: "good-token", zones: [{ id: ZONE, name: "example.net" }], port: 0 },
-  };
-  const { dir } = api.lab.spec;
-  const { server: tls } = await ensureServerIdentity(dir, [], new Date());
-  cloudflare = await startCloudflare({ spec, tls, dir, hostsFile: join(dir, "hosts"), address: "127.0.0.1" });
-  const ca = join(dir, "tls", "ca.pem");
-  reachable = {
-    PROXMOX_VE_ENDPOINT: `${api.endpoint}/`,
-    PROXMOX_VE_API_TOKEN: TOKEN,
-    CLOUDFLARE_API_TOKEN: "good-token",
-    CLOUDFLARE_BASE_URL: `https://127.0.0.1:${cloudflare.port}/client/v4`,
-    SSL_CERT_FILE: ca,
-    NODE_EXTRA_CA_CERTS: ca,
-  };
+  apis = await ReachableApis.start();
+  api = apis.api;
+  reachable = apis.environment;
 });
 afterAll(async () => {
-  await cloudflare[Symbol.asyncDispose]();
-  await api[Symbol.asyncDispose]();
+  await apis[Symbol.asyncDispose]();
   await workspace[Symbol.asyncDispose]();
 });
 
