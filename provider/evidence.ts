@@ -40,7 +40,8 @@ export function judge(events: readonly JournalEvent[], expected: Expectations): 
       reasons.push(`phase ${phase} never ended`);
   }
   const checks = eventsOf(events, "check");
-  if (checks.length === 0) reasons.push("nothing was checked");
+  // Services that are excused prove nothing: an old archive could excuse all of them.
+  if (!checks.some(({ mandatory }) => mandatory)) reasons.push("nothing was checked");
   for (const check of checks) {
     if (check.status === "failed") reasons.push(`${check.service}: ${check.name} failed: ${check.detail}`);
     if (check.status === "skipped" && check.mandatory)

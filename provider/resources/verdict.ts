@@ -24,7 +24,8 @@ export const verdict: ResourceDefinition<VerdictInputs, VerdictOutputs> = {
     await endRun(inputs);
     const conclusion = await conclude(inputs);
     const { rtoSeconds, rpoSeconds, reportFile } = conclusion.outputs;
-    report("info", `The run passed: RTO ${rtoSeconds} s, RPO ${rpoSeconds} s. The report is ${reportFile}.`);
+    const rpo = rpoSeconds < 0 ? "not measured" : `${rpoSeconds} s`;
+    report("info", `The run passed: RTO ${rtoSeconds} s, RPO ${rpo}. The report is ${reportFile}.`);
     return conclusion;
   },
 

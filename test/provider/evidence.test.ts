@@ -170,3 +170,9 @@ test("the report names verdict, archive, times and each failed check, and keeps 
   expect(report).toContain("| RTO | not reached (target 600.0 s (10.0 min)) |");
   expect(report).toContain("| mini\\|flux | container | failed | exited with 137 |");
 });
+
+test("a run in which every service is excused has checked nothing, which is no pass", () => {
+  const excused = [started, ...boot, recovery, check("postgres", 70, "skipped", false)];
+  const expected = { services: ["postgres"], recoveryPoint: false };
+  expect(judge(excused, expected)).toEqual({ verdict: "failed", reasons: ["nothing was checked"] });
+});
