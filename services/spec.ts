@@ -101,7 +101,7 @@ export interface SqlSmokeTest {
    * machine booted, by its own clock (ISO 8601 in UTC): what is older came out of the backup.
    */
   readonly query: string;
-  /** `at-least` compares as numbers, `equals` as text. */
+  /** `atLeast` compares as numbers, `equals` as text. */
   readonly expect: { readonly atLeast: number } | { readonly equals: string };
 }
 

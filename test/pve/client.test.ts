@@ -110,6 +110,7 @@ test.each([
   [400, "Parameter verification failed.", '{"errors":{"vmid":"VM 9200 already exists"}}', PveAlreadyExists],
   [500, "Configuration file 'nodes/pve/qemu-server/9.conf' does not exist", '{"data":null}', PveNotFound],
   [500, "storage 'x' does not exist", '{"data":null}', PveNotFound],
+  [400, "Parameter verification failed.", '{"errors":{"storage":"No such storage."}}', PveNotFound],
   [500, "unable to restore VM 9 - VM 9 already exists on node 'pve'", '{"data":null}', PveAlreadyExists],
   [500, "VM is locked (backup)", '{"data":null}', PveLocked],
   [500, "can't lock file '/var/lock/qemu-server/lock-105.conf' - got timeout", '{"data":null}', PveLocked],
