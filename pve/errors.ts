@@ -121,7 +121,8 @@ function readErrorBody(body: string): ErrorBody | undefined {
   }
 }
 
-const NOT_FOUND = /does not exist|no such (?:resource|ha|job|vzdump job|task|volume|storage)|No such file or directory/i;
+const NOT_FOUND =
+  /does not exist|no such (?:resource|ha|job|vzdump job|task|volume|storage)|No such file or directory/i;
 const LOCKED = /^VM is locked|is locked \(|can't lock file/;
 const AGENT = /QEMU guest agent is not running|No QEMU guest agent configured|^VM \d+ is not running|qga command/;
 const EXISTS = /already exists|already defined/;
