@@ -12,6 +12,8 @@ export interface ServiceArgs {
   hostName?: string;
   /** Docker network in which services find each other by name. */
   networkName: pulumi.Input<string>;
+  /** Whether ports are published on the machine's IPv6 addresses too. */
+  ipv6: boolean;
   /** Values of the secrets that `spec.environment` names. Secret. */
   secrets: Readonly<Record<string, pulumi.Output<string>>>;
   /** How long a new container may take to become healthy. */
@@ -82,11 +84,11 @@ function containerArgs(args: ServiceArgs, image: docker.RemoteImage): docker.Con
     // The provider reads ports back in this order; another one would show as a change.
     ports: [...(spec.ports ?? [])]
       .sort((a, b) => a.containerPort - b.containerPort || (a.protocol ?? "tcp").localeCompare(b.protocol ?? "tcp"))
-      .map(({ hostPort, containerPort, protocol = "tcp" }) => ({
-        external: hostPort,
-        internal: containerPort,
-        protocol,
-      })),
+      .flatMap(({ hostPort, containerPort, protocol = "tcp" }) => {
+        const port = { external: hostPort, internal: containerPort, protocol };
+        // Docker would publish on both by itself, but the provider always names an address, 0.0.0.0 where there is none.
+        return args.ipv6 ? [port, { ...port, ip: "::" }] : [port];
+      }),
     volumes: (spec.volumes ?? []).map(({ volume, path }) => ({ volumeName: volume, containerPath: path })),
     networksAdvanced: [{ name: args.networkName, aliases: [spec.name] }],
     labels: labels(args),

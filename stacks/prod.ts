@@ -99,6 +99,7 @@ function createServices(
         image,
         ...(hostName === undefined ? {} : { hostName }),
         networkName: engine.networkName,
+        ipv6: config.dockerVm.ipv6 !== undefined,
         secrets,
         healthyTimeoutSeconds: config.readiness.containerTimeoutSeconds,
         after: [...engine.ready, ...dependencies.map(({ container }) => container)],

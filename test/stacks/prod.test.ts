@@ -206,6 +206,13 @@ describe("variants", () => {
     const graph = await graphOf({ ...config, dockerVm: { ...config.dockerVm, ipv6 } }, catalogue);
     expect(find(graph, VM, "docker-vm").inputs).toMatchObject({ initialization: { ipConfigs: [{ ipv6 }] } });
     expect(find(graph, RECORD, "dns-miniflux").inputs).toMatchObject({ type: "A", content: "192.168.20.200" });
+    const published = find(graph, CONTAINER, "reverse-proxy").inputs["ports"] as { external: number; ip?: string }[];
+    expect(published.map(({ external, ip }) => [external, ip])).toEqual([
+      [80, undefined],
+      [80, "::"],
+      [443, undefined],
+      [443, "::"],
+    ]);
     expect(find(graph, RECORD, "dns-miniflux-ipv6").inputs).toMatchObject({ type: "AAAA", content: "fd00:20::200" });
   });
 
