@@ -1,4 +1,4 @@
-/** Who may call: the API tokens of the lab's specification, with full privileges. */
+/** Who calls: one of the API tokens of the lab's specification. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { ApiError } from "./errors";
 import { type Caller } from "./router";

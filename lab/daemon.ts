@@ -67,7 +67,7 @@ async function startParts(spec: LabSpec, parts: Parts, log: (line: string) => vo
     const scheduler = startScheduler(
       lab,
       ({ id, options }) => {
-        log(`backup job ${id} is due: ${startVzdump(lab, options, NODE_USER)}`);
+        log(`backup job ${id} is due: ${startVzdump(lab, options, { user: NODE_USER })}`);
       },
       log,
     );

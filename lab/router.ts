@@ -1,6 +1,8 @@
 /** Which handler answers which method and path. Paths are written as in the official schema. */
 import { type Lab } from "./context";
 import { ApiError } from "./errors";
+import { type Access } from "./privileges/access-control";
+import { checkRule, type PermissionRule } from "./privileges/permission-check";
 import {
   checkParameters,
   declarationOf,
@@ -26,6 +28,8 @@ export interface Caller {
 export interface Call<M extends ParameterMap = ParameterMap> {
   readonly lab: Lab;
   readonly caller: Caller;
+  /** What the caller may. */
+  readonly access: Access;
   readonly params: Values<M>;
   /** Every value that was sent, also those of indexed parameters (`net0`, `scsi1`). */
   readonly all: Readonly<Record<string, ParameterValue>>;
@@ -47,13 +51,18 @@ export interface Handler<M extends ParameterMap = ParameterMap> {
   /** Parameters that PVE knows and the lab does not emulate: using one is answered with 501, never ignored. */
   readonly unsupported: readonly string[];
   readonly returns: ReturnType;
+  /** Who may call, as the official schema says. */
+  readonly permissions: PermissionRule;
+  /** What PVE's code checks beyond its schema. @throws ApiError 403 */
+  readonly authorize?: (call: Call<M>) => void;
   readonly handle: (call: Call<M>) => unknown;
 }
 
 /** Declares a handler; the parameter map gives its call its types. */
 export function handler<const M extends ParameterMap>(
-  definition: Omit<Handler<M>, "unsupported" | "handle"> & {
+  definition: Omit<Handler<M>, "unsupported" | "authorize" | "handle"> & {
     unsupported?: readonly string[];
+    authorize?: (call: Call<M>) => void;
     handle: (call: Call<M>) => unknown;
   },
 ): Handler {
@@ -115,12 +124,28 @@ function matchSegments(
   return { pathParameters, literals };
 }
 
-/** Checks the parameters and runs the handler. Values in the path win over the same names sent. */
-export async function dispatch(
-  one: Handler,
-  context: { lab: Lab; caller: Caller; sent: RawParameters; pathParameters: Record<string, string> },
-): Promise<unknown> {
-  const raw: RawParameters = { ...context.sent, ...context.pathParameters };
+/** A call that is to be answered. */
+export interface Request {
+  readonly lab: Lab;
+  readonly caller: Caller;
+  readonly access: Access;
+  readonly sent: RawParameters;
+  readonly pathParameters: Readonly<Record<string, string>>;
+}
+
+/** Checks permissions and parameters and runs the handler. */
+export async function dispatch(one: Handler, request: Request): Promise<unknown> {
+  return await one.handle(admit(one, request));
+}
+
+/**
+ * Everything that is checked before a call has an effect. Values in the path win over the same names sent. Permissions come
+ * before parameters, as in PVE.
+ * @throws ApiError 403, 400 or 501.
+ */
+export function admit(one: Handler, request: Request): Call {
+  const raw: RawParameters = { ...request.sent, ...request.pathParameters };
+  checkRule(one.permissions, request.access, raw);
   const refused = Object.keys(raw).filter(
     (name) => declarationOf(one.parameters, name) === undefined && isUnsupported(one.unsupported, name),
   );
@@ -130,7 +155,9 @@ export async function dispatch(
       `The lab does not emulate parameter '${refused.join("', '")}' of '${one.method} ${one.path}'.`,
     );
   const all = checkParameters(one.parameters, raw);
-  return await one.handle({ lab: context.lab, caller: context.caller, params: all, all });
+  const call = { lab: request.lab, caller: request.caller, access: request.access, params: all, all };
+  one.authorize?.(call);
+  return call;
 }
 
 function isUnsupported(unsupported: readonly string[], name: string): boolean {

@@ -10,6 +10,7 @@ import { ApiError, messageOf, notEmulated } from "./errors";
 import { handlers } from "./handlers";
 import { readRequest, type ApiRequest } from "./http-request";
 import { type RawParameters } from "./params";
+import { Access, AccessControl } from "./privileges/access-control";
 import { dispatch, Page, Router } from "./router";
 import { type Identity } from "./tls";
 
@@ -37,10 +38,11 @@ const SECRETS = new Set(["cipassword", "password", "input-data", "sshkeys"]);
 /** Resolves when the server listens. */
 export async function startApiServer(args: ApiServerArgs): Promise<ApiServer> {
   const router = new Router(handlers);
+  const control = new AccessControl(args.lab.spec.access, args.lab.pools);
   const server = createServer(
     { key: args.tls.key, cert: args.tls.cert, minVersion: "TLSv1.3", ALPNProtocols: ["http/1.1"] },
     (request, response) => {
-      void answer(args, router, request, response);
+      void answer(args, { router, control }, request, response);
     },
   );
   // A client that reuses a connection just as it is closed sees a reset; PVE keeps idle ones for 5 s.
@@ -61,7 +63,7 @@ export async function startApiServer(args: ApiServerArgs): Promise<ApiServer> {
 
 async function answer(
   args: ApiServerArgs,
-  router: Router,
+  { router, control }: { router: Router; control: AccessControl },
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
@@ -74,7 +76,8 @@ async function answer(
     const caller = authenticate(request.headers.authorization, args.lab.spec.apiTokens);
     seen.user = caller.name;
     const { handler, pathParameters } = router.find(api.method, api.path);
-    const data = await dispatch(handler, { lab: args.lab, caller, sent: api.params, pathParameters });
+    const access = new Access(control, caller.name);
+    const data = await dispatch(handler, { lab: args.lab, caller, access, sent: api.params, pathParameters });
     const body = data instanceof Page ? { data: data.data, total: data.total } : { data: data ?? null };
     send(response, 200, "OK", body);
   } catch (error) {

@@ -3,6 +3,7 @@
  * command line, plus the few things that only a lab has. The lab daemon reads it as JSON and knows nothing else of the stacks.
  */
 import { z } from "zod";
+import { PRIVILEGES } from "../pve/access/privileges";
 
 /** One bridge in the lab's network namespace. */
 const labBridgeSchema = z.strictObject({
@@ -29,6 +30,24 @@ const labStorageSchema = z.strictObject({
 /** A file that the emulated node can download (`download-url`); everything else is unreachable. */
 const labDownloadSchema = z.strictObject({ url: z.string(), file: z.string() });
 
+/** Who may do what, as in PVE's `user.cfg`. */
+const accessSchema = z.strictObject({
+  /** Privileges by role; `Administrator` and `NoAccess` are PVE's own. */
+  roles: z.record(z.string(), z.array(z.enum(PRIVILEGES))),
+  acl: z.array(
+    z.strictObject({
+      path: z.string(),
+      /** User (`name@realm`) or token (`name@realm!token`). */
+      who: z.string(),
+      role: z.string(),
+      /** Whether it reaches the paths below. */
+      propagate: z.boolean(),
+    }),
+  ),
+  /** Tokens with privileges of their own (`privsep`), which never go beyond their user's. The others have their user's. */
+  separatedTokens: z.array(z.string()),
+});
+
 export const labSpecSchema = z.strictObject({
   /** Identity of this lab: network namespace `homelab-<id>`, and the marker of every process. */
   id: z.string().regex(/^[a-z0-9]{1,20}$/),
@@ -50,6 +69,8 @@ export const labSpecSchema = z.strictObject({
   downloads: z.array(labDownloadSchema),
   /** API tokens, `user@realm!name=uuid`. Secret. */
   apiTokens: z.array(z.string()),
+  /** Absent: only `root@pam` may anything. */
+  access: accessSchema.optional(),
   cloudflare: z.strictObject({
     /** Secret. */
     apiToken: z.string(),

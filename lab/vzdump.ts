@@ -13,6 +13,7 @@ import {
   type ParameterMap,
   type ParameterValue,
 } from "./params";
+import { type Access } from "./privileges/access-control";
 import { parseRetention } from "./retention";
 
 const vmIdList = string({
@@ -94,8 +95,18 @@ export function selectGuests(lab: Lab, options: Readonly<Record<string, unknown>
   return members.filter((vmId) => !excluded.has(vmId)).sort((a, b) => a - b);
 }
 
+/** Whose backup it is. Without `access` it is the node's own, which may everything. */
+export interface BackupOwner {
+  readonly user: string;
+  readonly access?: Access;
+}
+
 /** Starts the task. Gives `OK` in place of a UPID when no guest is meant, as PVE does. */
-export function startVzdump(lab: Lab, options: Readonly<Record<string, ParameterValue>>, user: string): string {
+export function startVzdump(
+  lab: Lab,
+  options: Readonly<Record<string, ParameterValue>>,
+  { user, access }: BackupOwner,
+): string {
   const vmIds = selectGuests(lab, options);
   if (vmIds.length === 0) return "OK";
   const text = (name: string): string | undefined => (typeof options[name] === "string" ? options[name] : undefined);
@@ -112,7 +123,7 @@ export function startVzdump(lab: Lab, options: Readonly<Record<string, Parameter
       const storagePrune = definition["prune-backups"];
       await lab.backups.vzdump(
         {
-          vmIds,
+          vmIds: permitted(lab, vmIds, options, access),
           commandLine: commandLine(vmIds, options),
           storage,
           dumpDir,
@@ -133,6 +144,24 @@ export function startVzdump(lab: Lab, options: Readonly<Record<string, Parameter
         context,
       );
     },
+  });
+}
+
+/**
+ * Guests that the caller may back up: of `all` the others are left out, otherwise one of them ends the task.
+ * Source: `PVE::VZDump::exec_backup`.
+ */
+function permitted(
+  lab: Lab,
+  vmIds: readonly number[],
+  options: Readonly<Record<string, ParameterValue>>,
+  access: Access | undefined,
+): number[] {
+  return vmIds.filter((vmId) => {
+    if (access === undefined || !lab.guests.exists(vmId)) return true;
+    if (options["all"] === true) return access.has(`/vms/${vmId}`, "VM.Backup");
+    access.require(`/vms/${vmId}`, "VM.Backup");
+    return true;
   });
 }
 

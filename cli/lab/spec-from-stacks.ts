@@ -48,6 +48,11 @@ export function labSpecFromStacks(stacks: Readonly<Record<string, StackConfig>>,
     storages: storagesOf(prod, drills),
     downloads: [{ url: prod.cloudImage.url, file: parts.cloudImageFile }],
     apiTokens: [parts.apiToken],
+    access: {
+      roles: {},
+      acl: [{ path: "/", who: parts.apiToken.split("!")[0] ?? "", role: "Administrator", propagate: true }],
+      separatedTokens: [],
+    },
     cloudflare: {
       apiToken: parts.cloudflareToken,
       zones: [{ id: prod.dns.zoneId, name: prod.zone }],

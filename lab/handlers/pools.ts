@@ -1,8 +1,10 @@
 /** `/pools` */
+import { all, EVERYBODY } from "../privileges/permission-check";
 import { handler } from "../router";
 import { boolean, oneOf, optional, splitList, string } from "../params";
 import { type Lab } from "../context";
 import { type Pool } from "../pools";
+import { type Access } from "../privileges/access-control";
 import { guestSummary } from "./cluster/resources";
 
 const poolId = string();
@@ -11,17 +13,25 @@ export const poolHandlers = [
   handler({
     method: "GET",
     path: "/pools",
+    permissions: EVERYBODY,
     parameters: { poolid: optional(poolId), type: optional(oneOf("qemu", "lxc", "storage")) },
     returns: "array",
-    handle: ({ lab, params }) => {
-      if (params.poolid === undefined) return lab.pools.list().map(({ poolid, comment }) => ({ poolid, comment }));
+    authorize: ({ access, params }) => {
+      if (params.poolid !== undefined) access.require(`/pool/${params.poolid}`, "Pool.Audit");
+    },
+    handle: ({ lab, access, params }) => {
+      if (params.poolid === undefined) {
+        const visible = lab.pools.list().filter(({ poolid }) => access.has(`/pool/${poolid}`, "Pool.Audit"));
+        return visible.map(({ poolid, comment }) => ({ poolid, comment }));
+      }
       const pool = existingPool(lab, params.poolid);
-      return [{ poolid: pool.poolid, comment: pool.comment, members: members(lab, pool, params.type) }];
+      return [{ poolid: pool.poolid, comment: pool.comment, members: members(lab, access, pool, params.type) }];
     },
   }),
   handler({
     method: "POST",
     path: "/pools",
+    permissions: all("/pool/{poolid}", "Pool.Allocate"),
     parameters: { poolid: poolId, comment: optional(string()) },
     returns: "null",
     handle: ({ lab, params: { poolid, comment } }) => {
@@ -33,6 +43,7 @@ export const poolHandlers = [
   handler({
     method: "PUT",
     path: "/pools",
+    permissions: all("/pool/{poolid}", "Pool.Allocate"),
     parameters: {
       poolid: poolId,
       "allow-move": optional(boolean()),
@@ -42,6 +53,10 @@ export const poolHandlers = [
       vms: optional(string()),
     },
     returns: "null",
+    authorize: ({ access, params }) => {
+      for (const vmId of splitList(params.vms ?? "")) access.requireToModify(`/vms/${vmId}`);
+      for (const storage of splitList(params.storage ?? "")) access.requireToModify(`/storage/${storage}`);
+    },
     handle: ({ lab, params }) => {
       const pool = existingPool(lab, params.poolid);
       const vms = splitList(params.vms ?? "").map(Number);
@@ -73,6 +88,7 @@ export const poolHandlers = [
   handler({
     method: "DELETE",
     path: "/pools",
+    permissions: all("/pool/{poolid}", "Pool.Allocate"),
     parameters: { poolid: poolId },
     returns: "null",
     handle: ({ lab, params }) => {
@@ -91,8 +107,8 @@ function existingPool(lab: Lab, id: string): Pool {
   return pool;
 }
 
-function members(lab: Lab, pool: Pool, type: string | undefined): unknown[] {
-  const guests = pool.vms.filter((vmId) => lab.guests.exists(vmId)).map((vmId) => guestSummary(lab, vmId));
+function members(lab: Lab, access: Access, pool: Pool, type: string | undefined): unknown[] {
+  const guests = pool.vms.filter((vmId) => lab.guests.exists(vmId)).map((vmId) => guestSummary(lab, access, vmId));
   const storages = pool.storages.map((storage) => ({
     id: `storage/${lab.spec.node.name}/${storage}`,
     node: lab.spec.node.name,

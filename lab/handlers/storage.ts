@@ -2,6 +2,7 @@
 import { type Lab } from "../context";
 import { notEmulated, parameterError } from "../errors";
 import { boolean, integer, optional, splitList, storageParameter, string } from "../params";
+import { all, EVERYBODY } from "../privileges/permission-check";
 import { handler } from "../router";
 import { type StorageDefinition } from "../storage-config";
 import { pruneBackupsParameter } from "../vzdump";
@@ -39,17 +40,20 @@ export const storageHandlers = [
   handler({
     method: "GET",
     path: "/storage",
+    permissions: EVERYBODY,
     parameters: { type: optional(string()) },
     returns: "array",
-    handle: ({ lab, params }) =>
+    handle: ({ lab, access, params }) =>
       lab.storages
         .list()
+        .filter(({ storage }) => access.hasAny(`/storage/${storage}`, "Datastore.Audit", "Datastore.AllocateSpace"))
         .filter(({ type }) => params.type === undefined || type === params.type)
         .map((definition) => answer(lab, definition)),
   }),
   handler({
     method: "GET",
     path: "/storage/{storage}",
+    permissions: all("/storage/{storage}", "Datastore.Allocate"),
     parameters: { storage: storageParameter },
     returns: "object",
     handle: ({ lab, params }) => answer(lab, lab.storages.get(params.storage)),
@@ -57,6 +61,7 @@ export const storageHandlers = [
   handler({
     method: "POST",
     path: "/storage",
+    permissions: all("/storage", "Datastore.Allocate"),
     parameters: {
       ...changeable,
       storage: storageParameter,
@@ -84,6 +89,7 @@ export const storageHandlers = [
   handler({
     method: "PUT",
     path: "/storage/{storage}",
+    permissions: all("/storage", "Datastore.Allocate"),
     parameters: {
       ...changeable,
       storage: storageParameter,
@@ -116,6 +122,7 @@ export const storageHandlers = [
   handler({
     method: "DELETE",
     path: "/storage/{storage}",
+    permissions: all("/storage", "Datastore.Allocate"),
     parameters: { storage: storageParameter },
     returns: "null",
     handle: ({ lab, params }) => {

@@ -2,6 +2,8 @@
 import { messageOf, parameterError } from "../errors";
 import { type Lab } from "../context";
 import { type TaskContext, type VmConfig } from "../types";
+import { type Access } from "../privileges/access-control";
+import { requireBridges } from "../privileges/vm-access";
 import { isDriveKey } from "./drive";
 import { checkProtection } from "./destroy";
 
@@ -15,6 +17,8 @@ export interface RestoreParams {
   readonly liveRestore: boolean;
   readonly bandwidthLimitKiB?: number;
   readonly overrides: VmConfig;
+  /** Whose restore it is: the archive's own storages and bridges are known only once it is read. */
+  readonly access: Access;
 }
 
 /** Everything that PVE checks before the task, then the lock. Gives the previous configuration of a forced restore. */
@@ -79,10 +83,12 @@ export async function restoreGuest(
         bandwidthLimitKiB: params.bandwidthLimitKiB,
         previous,
         checkStorage: (storage) => {
+          params.access.require(`/storage/${storage}`, "Datastore.AllocateSpace");
           if (!lab.storages.get(storage).content.includes("images"))
             throw new Error(`Content type 'images' is not available on storage '${storage}'`);
         },
         writeConfig: async (config) => {
+          requireBridges(params.access, config);
           lab.guests.write(vmId, { current: config });
         },
         removeLock: async () => {

@@ -205,7 +205,7 @@ describe("vzdump", () => {
 
   test("answers OK where no guest is meant", () =>
     withJob(async (api) => {
-      expect(startVzdump(api.lab, { all: true, exclude: "200" }, "root@pam")).toBe("OK");
+      expect(startVzdump(api.lab, { all: true, exclude: "200" }, { user: "root@pam" })).toBe("OK");
     }));
 });
 

@@ -1,4 +1,7 @@
-/** Every emulated call against the official schema: path, method, parameter names, types, which are optional, return type. */
+/**
+ * Every emulated call against the official schema: path, method, who may call, parameter names, types, which are optional,
+ * return type.
+ */
 import { readFileSync, writeFileSync } from "node:fs";
 import { handlers } from "../../lab/handlers";
 import { type Handler } from "../../lab/router";
@@ -16,6 +19,8 @@ test.each(handlers.map((handler) => [name(handler), handler] as const))("%s is P
   const official = pveSchema[key];
   if (official === undefined) throw new Error(`PVE has no ${key}, or ${EXTRACT_FILE} is old. ${HOW_TO_UPDATE}`);
   expect(declared(handler)).toEqual(officialParameters(official, handler));
+  const { user, check } = official.permissions;
+  expect(handler.permissions).toEqual(check === undefined ? { user } : { check });
   expect(handler.returns).toBe(official.returns.type ?? "null");
 });
 

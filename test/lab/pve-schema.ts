@@ -22,6 +22,14 @@ export interface SchemaMethod {
   /** Type by parameter name; an optional one ends with `?`. */
   readonly takes: Readonly<Record<string, string>>;
   readonly returns: SchemaNode;
+  readonly permissions: SchemaPermissions;
+}
+
+/** Who may call: a test that PVE makes itself, or everybody; the description tells what its code checks. */
+export interface SchemaPermissions {
+  readonly user?: "all";
+  readonly check?: unknown;
+  readonly description?: string;
 }
 
 /** Calls by `<METHOD> <path>`. */
@@ -52,7 +60,17 @@ const nodeSchema: z.ZodType<SchemaNode> = z.lazy(() =>
 );
 const extractSchema = z.record(
   z.string(),
-  z.strictObject({ takes: z.record(z.string(), z.string()), returns: nodeSchema }),
+  z.strictObject({
+    takes: z.record(z.string(), z.string()),
+    returns: nodeSchema,
+    permissions: z
+      .strictObject({
+        user: z.literal("all").optional(),
+        check: z.unknown().optional(),
+        description: z.string().optional(),
+      })
+      .default({}),
+  }),
 );
 
 /** A node of the official file, with much that is not compared. Perl writes true as 1 or "1". */
@@ -66,7 +84,10 @@ interface OfficialNode {
 
 /** The official file, keyed by `<METHOD> <path>`. */
 export type OfficialSchema = Readonly<
-  Record<string, { readonly parameters: OfficialNode; readonly returns?: OfficialNode }>
+  Record<
+    string,
+    { readonly parameters: OfficialNode; readonly returns?: OfficialNode; readonly permissions?: SchemaPermissions }
+  >
 >;
 
 /** The committed extract. */
@@ -92,7 +113,8 @@ export function printExtract(official: OfficialSchema, calls: readonly string[])
     const takes = Object.entries(method.parameters.properties ?? {}).map(
       ([name, { type = "string", optional }]): [string, string] => [name, short(type, optional)],
     );
-    return [[call, { takes: Object.fromEntries(takes.sort()), returns: reduce(method.returns ?? { type: "null" }) }]];
+    const returns = reduce(method.returns ?? { type: "null" });
+    return [[call, { permissions: method.permissions ?? {}, takes: Object.fromEntries(takes.sort()), returns }]];
   });
   const head = "# Extract of Proxmox VE's API schema for the calls that the lab emulates. Written by pve-schema.ts.\n";
   return head + stringify(Object.fromEntries(entries), { lineWidth: 0, aliasDuplicateObjects: false });

@@ -88,7 +88,7 @@ describe("creating a guest", () => {
     [{ net0: "bogus,bridge=vmbr0" }, 400, "Parameter verification failed."],
     [{ net0: "virtio=01:00:00:00:00:00,bridge=vmbr0" }, 400, "Parameter verification failed."],
     [{ unique: 1 }, 400, "Parameter verification failed."],
-    [{ pool: "none" }, 500, "pool 'none' does not exist"],
+    [{ pool: "none" }, 403, "Permission check failed (pool 'none' does not exist)"],
   ])("refuses %j", (form, status, reason) =>
     withLab(async (api) => {
       const answer = await api.call("POST", QEMU, { vmid: 300, ...form });

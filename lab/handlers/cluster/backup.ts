@@ -6,6 +6,8 @@ import { parseCalendarEvent } from "../../calendar-event";
 import { type Lab } from "../../context";
 import { messageOf, parameterError, ApiError } from "../../errors";
 import { boolean, nodeParameter, optional, splitList, string, type ParameterValue } from "../../params";
+import { all } from "../../privileges/permission-check";
+import { requireJobChange, requireJobCreation } from "../../privileges/backup-access";
 import { handler } from "../../router";
 import { nextRun } from "../../scheduler";
 import { isDriveKey, storedDrive } from "../../vm/drive";
@@ -43,6 +45,7 @@ export const clusterBackupHandlers = [
   handler({
     method: "GET",
     path: "/cluster/backup",
+    permissions: all("/", "Sys.Audit"),
     parameters: {},
     returns: "array",
     handle: ({ lab }) =>
@@ -54,9 +57,11 @@ export const clusterBackupHandlers = [
   handler({
     method: "POST",
     path: "/cluster/backup",
+    permissions: all("/", "Sys.Modify"),
     parameters: { ...jobParameters, id: optional(newJobId) },
     unsupported,
     returns: "null",
+    authorize: ({ access, all }) => requireJobCreation(access, all),
     handle: ({ lab, all }) => {
       const { id = crypto.randomUUID(), ...options } = all;
       if (options["schedule"] === undefined)
@@ -70,6 +75,7 @@ export const clusterBackupHandlers = [
   handler({
     method: "GET",
     path: "/cluster/backup/{id}",
+    permissions: all("/", "Sys.Audit"),
     parameters: { id: jobId },
     returns: "object",
     handle: ({ lab, params }) => answer(existingJob(lab, params.id)),
@@ -77,9 +83,11 @@ export const clusterBackupHandlers = [
   handler({
     method: "PUT",
     path: "/cluster/backup/{id}",
+    permissions: all("/", "Sys.Modify"),
     parameters: { ...jobParameters, id: jobId, delete: optional(string()) },
     unsupported,
     returns: "null",
+    authorize: ({ access, all, params }) => requireJobChange(access, all, splitList(params.delete ?? "")),
     handle: ({ lab, all, params }) => {
       const job = lab.jobs.find(params.id);
       if (job === undefined) throw new Error("no such vzdump job");
@@ -102,6 +110,7 @@ export const clusterBackupHandlers = [
   handler({
     method: "DELETE",
     path: "/cluster/backup/{id}",
+    permissions: all("/", "Sys.Modify"),
     parameters: { id: jobId },
     returns: "null",
     handle: ({ lab, params }) => {
@@ -112,22 +121,26 @@ export const clusterBackupHandlers = [
   handler({
     method: "GET",
     path: "/cluster/backup/{id}/included_volumes",
+    permissions: all("/", "Sys.Audit"),
     parameters: { id: jobId },
     returns: "object",
-    handle: ({ lab, params }) => ({
-      children: selectGuests(lab, existingJob(lab, params.id).options).map((vmId) => includedVolumes(lab, vmId)),
+    handle: ({ lab, access, params }) => ({
+      children: selectGuests(lab, existingJob(lab, params.id).options)
+        .filter((vmId) => access.has(`/vms/${vmId}`, "VM.Audit"))
+        .map((vmId) => includedVolumes(lab, vmId)),
     }),
   }),
   handler({
     method: "GET",
     path: "/cluster/backup-info/not-backed-up",
+    permissions: all("/", "Sys.Audit"),
     parameters: {},
     returns: "array",
-    handle: ({ lab }) => {
+    handle: ({ lab, access }) => {
       const covered = new Set(lab.jobs.list().flatMap((job) => selectGuests(lab, job.options)));
       return lab.guests
         .list()
-        .filter((vmId) => !covered.has(vmId))
+        .filter((vmId) => !covered.has(vmId) && access.has(`/vms/${vmId}`, "VM.Audit"))
         .map((vmid) => ({ vmid, type: "qemu", name: lab.guests.read(vmid).current["name"] ?? `VM ${vmid}` }));
     },
   }),

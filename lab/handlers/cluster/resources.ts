@@ -2,6 +2,8 @@
 import { type Lab } from "../../context";
 import { parameterError } from "../../errors";
 import { oneOf, optional, vmIdParameter } from "../../params";
+import { all, EVERYBODY } from "../../privileges/permission-check";
+import { type Access } from "../../privileges/access-control";
 import { handler } from "../../router";
 import { guestStatus } from "../../vm/status";
 import { without } from "../../without";
@@ -13,17 +15,19 @@ export const clusterResourceHandlers = [
   handler({
     method: "GET",
     path: "/cluster/resources",
+    permissions: EVERYBODY,
     parameters: { type: optional(oneOf("vm", "storage", "node", "sdn")) },
     returns: "array",
-    handle: async ({ lab, params: { type } }) => [
-      ...(type === undefined || type === "vm" ? lab.guests.list().map((vmId) => guestSummary(lab, vmId)) : []),
-      ...(type === undefined || type === "storage" ? await storageSummaries(lab) : []),
-      ...(type === undefined || type === "node" ? nodeSummaries(lab) : []),
+    handle: async ({ lab, access, params: { type } }) => [
+      ...(type === undefined || type === "vm" ? visibleGuests(lab, access) : []),
+      ...(type === undefined || type === "storage" ? await storageSummaries(lab, access) : []),
+      ...(type === undefined || type === "node" ? nodeSummaries(lab, access) : []),
     ],
   }),
   handler({
     method: "GET",
     path: "/cluster/nextid",
+    permissions: EVERYBODY,
     parameters: { vmid: optional(vmIdParameter) },
     returns: "integer",
     handle: ({ lab, params: { vmid } }) => {
@@ -37,11 +41,13 @@ export const clusterResourceHandlers = [
   handler({
     method: "GET",
     path: "/cluster/tasks",
+    permissions: EVERYBODY,
     parameters: {},
     returns: "array",
-    handle: ({ lab }) =>
+    handle: ({ lab, access }) =>
       lab.tasks
         .list()
+        .filter((task) => access.has("/", "Sys.Audit") || access.owns(task))
         .slice(0, RECENT_TASKS)
         .map(({ exitstatus, tokenid, ...task }) => ({
           ...without(task, "status"),
@@ -53,6 +59,7 @@ export const clusterResourceHandlers = [
   handler({
     method: "GET",
     path: "/cluster/status",
+    permissions: all("/", "Sys.Audit"),
     parameters: {},
     returns: "array",
     handle: ({ lab }) => {
@@ -69,8 +76,13 @@ export const clusterResourceHandlers = [
   }),
 ];
 
+function visibleGuests(lab: Lab, access: Access): Record<string, unknown>[] {
+  const visible = lab.guests.list().filter((vmId) => access.has(`/vms/${vmId}`, "VM.Audit"));
+  return visible.map((vmId) => guestSummary(lab, access, vmId));
+}
+
 /** A guest as `/cluster/resources` shows it. */
-export function guestSummary(lab: Lab, vmId: number): Record<string, unknown> {
+export function guestSummary(lab: Lab, access: Access, vmId: number): Record<string, unknown> {
   const { vmid, name, status, cpus, maxmem, maxdisk, uptime, template, tags, lock } = guestStatus(lab, vmId);
   const pool = lab.pools.ofGuest(vmId);
   return {
@@ -94,14 +106,15 @@ export function guestSummary(lab: Lab, vmId: number): Record<string, unknown> {
     uptime,
     ...(tags === undefined ? {} : { tags }),
     ...(lock === undefined ? {} : { lock }),
-    ...(pool === undefined ? {} : { pool: pool.poolid }),
+    ...(pool !== undefined && access.has(`/pool/${pool.poolid}`, "Pool.Audit") ? { pool: pool.poolid } : {}),
   };
 }
 
-async function storageSummaries(lab: Lab): Promise<Record<string, unknown>[]> {
+async function storageSummaries(lab: Lab, access: Access): Promise<Record<string, unknown>[]> {
   const node = lab.spec.node.name;
+  const visible = lab.storages.list().filter(({ storage }) => access.has(`/storage/${storage}`, "Datastore.Audit"));
   return await Promise.all(
-    lab.storages.list().map(async (definition) => ({
+    visible.map(async (definition) => ({
       id: `storage/${node}/${definition.storage}`,
       type: "storage",
       storage: definition.storage,
@@ -116,19 +129,16 @@ async function storageSummaries(lab: Lab): Promise<Record<string, unknown>[]> {
   );
 }
 
-/** All nodes, the one with the guests first. Memory that guests use is not told here. */
-export function nodeSummaries(lab: Lab): Record<string, unknown>[] {
+/** All nodes, the one with the guests first; figures only of those that may be looked at. Memory that guests use is not told here. */
+export function nodeSummaries(lab: Lab, access: Access): Record<string, unknown>[] {
   const { name, cores, memoryBytes } = lab.spec.node;
   return [name, ...(lab.spec.otherNodes ?? [])].map((node) => ({
     id: `node/${node}`,
     type: "node",
     node,
     status: "online",
-    level: "",
-    maxcpu: cores,
-    cpu: 0,
-    maxmem: memoryBytes,
-    mem: 0,
-    uptime: lab.uptime(),
+    ...(access.has(`/nodes/${node}`, "Sys.Audit")
+      ? { level: "", maxcpu: cores, cpu: 0, maxmem: memoryBytes, mem: 0, uptime: lab.uptime() }
+      : {}),
   }));
 }

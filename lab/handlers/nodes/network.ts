@@ -2,23 +2,28 @@
 import { checkNode, type Lab } from "../../context";
 import { parameterError } from "../../errors";
 import { nodeParameter, optional, string } from "../../params";
+import { all, EVERYBODY } from "../../privileges/permission-check";
 import { handler } from "../../router";
 
 export const networkHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/network",
+    permissions: EVERYBODY,
     parameters: { node: nodeParameter, type: optional(string()) },
     returns: "array",
-    handle: ({ lab, params }) => {
+    handle: ({ lab, access, params }) => {
       checkNode(lab, params.node);
       if (params.type !== undefined && !["bridge", "any_bridge", "any_local_bridge"].includes(params.type)) return [];
-      return lab.spec.bridges.map(({ name }, index) => ({ ...bridge(lab, name), iface: name, priority: index + 3 }));
+      return lab.spec.bridges
+        .map(({ name }, index) => ({ ...bridge(lab, name), iface: name, priority: index + 3 }))
+        .filter(({ iface }) => access.hasAny(`/sdn/zones/localnetwork/${iface}`, "SDN.Audit", "SDN.Use"));
     },
   }),
   handler({
     method: "GET",
     path: "/nodes/{node}/network/{iface}",
+    permissions: all("/nodes/{node}", "Sys.Audit"),
     parameters: { node: nodeParameter, iface: string({ maxLength: 20 }) },
     returns: "object",
     handle: ({ lab, params }) => {

@@ -2,6 +2,7 @@
 import { cpus, loadavg, release, type as systemName, version as kernelVersion, machine } from "node:os";
 import { checkNode, type Lab } from "../../context";
 import { nodeParameter } from "../../params";
+import { all, EVERYBODY } from "../../privileges/permission-check";
 import { handler } from "../../router";
 import { nodeSummaries } from "../cluster/resources";
 import { VERSION } from "../version";
@@ -12,16 +13,20 @@ export const nodeHandlers = [
   handler({
     method: "GET",
     path: "/nodes",
+    permissions: EVERYBODY,
     parameters: {},
     returns: "array",
-    handle: ({ lab }) => {
+    handle: ({ lab, access }) => {
       const mem = usedMemory(lab);
-      return nodeSummaries(lab).map((node) => (node["node"] === lab.spec.node.name ? { ...node, mem } : node));
+      const knowsMemory = (node: Record<string, unknown>): boolean =>
+        node["node"] === lab.spec.node.name && node["mem"] !== undefined;
+      return nodeSummaries(lab, access).map((node) => (knowsMemory(node) ? { ...node, mem } : node));
     },
   }),
   handler({
     method: "GET",
     path: "/nodes/{node}/status",
+    permissions: all("/nodes/{node}", "Sys.Audit"),
     parameters: node,
     returns: "object",
     handle: async ({ lab, params }) => {
@@ -47,6 +52,7 @@ export const nodeHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/version",
+    permissions: EVERYBODY,
     parameters: node,
     returns: "object",
     handle: ({ lab, params }) => {
@@ -57,6 +63,7 @@ export const nodeHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/time",
+    permissions: all("/nodes/{node}", "Sys.Audit"),
     parameters: node,
     returns: "object",
     handle: ({ lab, params }) => {

@@ -1,6 +1,9 @@
 /** `/nodes/{node}/tasks` */
-import { checkNode } from "../../context";
+import { type Privilege } from "../../../pve/access/privileges";
+import { checkNode, type Lab } from "../../context";
+import { type Access } from "../../privileges/access-control";
 import { boolean, integer, nodeParameter, oneOf, optional, splitList, string, vmIdParameter } from "../../params";
+import { EVERYBODY } from "../../privileges/permission-check";
 import { handler, Page } from "../../router";
 
 const upid = string();
@@ -10,6 +13,7 @@ export const taskHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/tasks",
+    permissions: EVERYBODY,
     parameters: {
       node: nodeParameter,
       errors: optional(boolean()),
@@ -24,13 +28,15 @@ export const taskHandlers = [
       vmid: optional(vmIdParameter),
     },
     returns: "array",
-    handle: ({ lab, params }) => {
+    handle: ({ lab, access, params }) => {
       checkNode(lab, params.node);
+      const auditor = access.has(`/nodes/${params.node}`, "Sys.Audit");
       const { source = "archive", start = 0, limit = DEFAULT_LIMIT } = params;
       const statuses = splitList(params.statusfilter ?? "");
       const found = lab.tasks.list().filter((task) => {
         const outcome = outcomeOf(task.exitstatus);
         return (
+          (auditor || access.owns(task)) &&
           (source === "all" || (task.status === "running") === (source === "active")) &&
           (params.errors !== true || outcome === "error" || outcome === "unknown") &&
           (statuses.length === 0 || statuses.includes(outcome)) &&
@@ -54,8 +60,10 @@ export const taskHandlers = [
   handler({
     method: "DELETE",
     path: "/nodes/{node}/tasks/{upid}",
+    permissions: EVERYBODY,
     parameters: { node: nodeParameter, upid },
     returns: "null",
+    authorize: (call) => requireOwn(call, "Sys.Modify"),
     handle: ({ lab, params }) => {
       checkNode(lab, params.node);
       lab.tasks.stop(params.upid);
@@ -65,6 +73,7 @@ export const taskHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/tasks/{upid}",
+    permissions: EVERYBODY,
     parameters: { node: nodeParameter, upid },
     returns: "array",
     handle: ({ lab, params }) => {
@@ -76,8 +85,10 @@ export const taskHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/tasks/{upid}/status",
+    permissions: EVERYBODY,
     parameters: { node: nodeParameter, upid },
     returns: "object",
+    authorize: (call) => requireOwn(call, "Sys.Audit"),
     handle: ({ lab, params }) => {
       checkNode(lab, params.node);
       return lab.tasks.status(params.upid);
@@ -86,9 +97,11 @@ export const taskHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/tasks/{upid}/log",
+    permissions: EVERYBODY,
     parameters: { node: nodeParameter, upid, limit: optional(integer(0)), start: optional(integer(0)) },
     unsupported: ["download"],
     returns: "array",
+    authorize: (call) => requireOwn(call, "Sys.Audit"),
     handle: ({ lab, params }) => {
       checkNode(lab, params.node);
       const { lines, total } = lab.tasks.log(params.upid, params.start ?? 0, params.limit ?? DEFAULT_LIMIT);
@@ -96,6 +109,14 @@ export const taskHandlers = [
     },
   }),
 ];
+
+/** @throws ApiError 403 for somebody else's task without this privilege on the node. */
+function requireOwn(
+  { lab, access, params }: { lab: Lab; access: Access; params: { node: string; upid: string } },
+  privilege: Privilege,
+): void {
+  if (!access.owns(lab.tasks.status(params.upid))) access.require(`/nodes/${params.node}`, privilege);
+}
 
 /** PVE's groups of outcomes for `statusfilter`. */
 function outcomeOf(exitStatus: string | undefined): string {

@@ -1,6 +1,9 @@
 /** `/nodes/{node}/vzdump` */
 import { checkNode } from "../../context";
 import { nodeParameter, optional, string } from "../../params";
+import { EVERYBODY } from "../../privileges/permission-check";
+import { requireBackup } from "../../privileges/backup-access";
+import { requireArchiveConfigAccess } from "../../privileges/volume-access";
 import { handler } from "../../router";
 import { checkSelection, startVzdump, unsupportedVzdump, vzdumpParameters } from "../../vzdump";
 
@@ -8,20 +11,24 @@ export const vzdumpHandlers = [
   handler({
     method: "POST",
     path: "/nodes/{node}/vzdump",
+    permissions: EVERYBODY,
     parameters: { ...vzdumpParameters, node: optional(nodeParameter) },
     unsupported: [...unsupportedVzdump, "job-id", "stdout"],
     returns: "string",
-    handle: ({ lab, caller, all, params }) => {
+    authorize: ({ access, all }) => requireBackup(access, all),
+    handle: ({ lab, access, all, params }) => {
       checkNode(lab, params.node ?? lab.spec.node.name);
       checkSelection(params);
-      return startVzdump(lab, all, caller.name);
+      return startVzdump(lab, all, { user: access.caller, access });
     },
   }),
   handler({
     method: "GET",
     path: "/nodes/{node}/vzdump/extractconfig",
+    permissions: EVERYBODY,
     parameters: { node: nodeParameter, volume: string() },
     returns: "string",
+    authorize: ({ lab, access, params }) => requireArchiveConfigAccess(access, lab.volumes, params.volume),
     handle: async ({ lab, params }) => {
       checkNode(lab, params.node);
       const { content } = lab.volumes.parse(params.volume);

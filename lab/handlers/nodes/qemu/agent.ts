@@ -1,8 +1,10 @@
 /** `/nodes/{node}/qemu/{vmid}/agent`: calls to the guest agent. */
+import { type Privilege } from "../../../../pve/access/privileges";
 import { checkNode, type Lab } from "../../../context";
 import { parameterError } from "../../../errors";
 import { array, boolean, integer, nodeParameter, optional, string, vmIdParameter } from "../../../params";
 import { agentExec, agentExecStatus, agentFileRead, agentFileWrite, agentIsAlive } from "../../../qemu";
+import { all, any } from "../../../privileges/permission-check";
 import { handler, type Handler, type Method } from "../../../router";
 import { type GuestAgent } from "../../../types";
 import { isAgentEnabled } from "../../../vm/status";
@@ -12,41 +14,60 @@ const FREEZE_TIMEOUT_MS = 10 * 60 * 1000;
 
 const guest = { node: nodeParameter, vmid: vmIdParameter };
 
-/** Calls without parameters whose answer is the agent's, wrapped in `result`: name in the path, agent command. */
-const SIMPLE: readonly [Method, string, string, number?][] = [
-  ["POST", "ping", "guest-ping"],
-  ["POST", "fsfreeze-freeze", "guest-fsfreeze-freeze", FREEZE_TIMEOUT_MS],
-  ["POST", "fsfreeze-status", "guest-fsfreeze-status"],
-  ["POST", "fsfreeze-thaw", "guest-fsfreeze-thaw", FREEZE_TIMEOUT_MS],
-  ["POST", "fstrim", "guest-fstrim", FREEZE_TIMEOUT_MS],
-  ["GET", "get-fsinfo", "guest-get-fsinfo"],
-  ["GET", "get-host-name", "guest-get-host-name"],
-  ["GET", "get-osinfo", "guest-get-osinfo"],
-  ["GET", "get-time", "guest-get-time"],
-  ["GET", "get-timezone", "guest-get-timezone"],
-  ["GET", "get-users", "guest-get-users"],
-  ["GET", "get-vcpus", "guest-get-vcpus"],
-  ["GET", "info", "guest-info"],
-  ["GET", "network-get-interfaces", "guest-network-get-interfaces"],
+/** Calls without parameters whose answer is the agent's, wrapped in `result`. */
+interface SimpleCall {
+  readonly method: Method;
+  /** Last part of the path. */
+  readonly name: string;
+  /** What allows it; the right to run anything always does. */
+  readonly privileges: readonly Privilege[];
+  readonly timeoutMs?: number;
+}
+
+const look = (method: Method, name: string): SimpleCall => ({ method, name, privileges: ["VM.GuestAgent.Audit"] });
+const onFileSystems = (name: string): SimpleCall => ({
+  ...{ method: "POST", name, privileges: ["VM.GuestAgent.FileSystemMgmt"] },
+  timeoutMs: FREEZE_TIMEOUT_MS,
+});
+const SIMPLE: readonly SimpleCall[] = [
+  look("POST", "ping"),
+  onFileSystems("fsfreeze-freeze"),
+  {
+    ...{ method: "POST", name: "fsfreeze-status" },
+    privileges: ["VM.GuestAgent.Audit", "VM.GuestAgent.FileSystemMgmt"],
+  },
+  onFileSystems("fsfreeze-thaw"),
+  onFileSystems("fstrim"),
+  look("GET", "get-fsinfo"),
+  look("GET", "get-host-name"),
+  look("GET", "get-osinfo"),
+  look("GET", "get-time"),
+  look("GET", "get-timezone"),
+  look("GET", "get-users"),
+  look("GET", "get-vcpus"),
+  look("GET", "info"),
+  look("GET", "network-get-interfaces"),
 ];
 
 export const agentHandlers: readonly Handler[] = [
-  ...SIMPLE.map(([method, name, command, timeoutMs]) =>
+  ...SIMPLE.map(({ method, name, privileges, timeoutMs }) =>
     handler({
       method,
       path: `/nodes/{node}/qemu/{vmid}/agent/${name}`,
+      permissions: any("/vms/{vmid}", ...privileges, "VM.GuestAgent.Unrestricted"),
       parameters: guest,
       returns: "object",
       handle: async ({ lab, params }) => {
         const agent = await availableAgent(lab, params);
         // The check was a ping already.
-        return { result: command === "guest-ping" ? {} : await agent.execute(command, undefined, timeoutMs) };
+        return { result: name === "ping" ? {} : await agent.execute(`guest-${name}`, undefined, timeoutMs) };
       },
     }),
   ),
   handler({
     method: "POST",
     path: "/nodes/{node}/qemu/{vmid}/agent/exec",
+    permissions: all("/vms/{vmid}", "VM.GuestAgent.Unrestricted"),
     parameters: { ...guest, command: array(), "input-data": optional(string({ maxLength: 65536 })) },
     returns: "object",
     handle: async ({ lab, params }) =>
@@ -55,6 +76,7 @@ export const agentHandlers: readonly Handler[] = [
   handler({
     method: "GET",
     path: "/nodes/{node}/qemu/{vmid}/agent/exec-status",
+    permissions: all("/vms/{vmid}", "VM.GuestAgent.Unrestricted"),
     parameters: { ...guest, pid: integer() },
     returns: "object",
     handle: async ({ lab, params }) => await agentExecStatus(await availableAgent(lab, params), params.pid),
@@ -62,6 +84,7 @@ export const agentHandlers: readonly Handler[] = [
   handler({
     method: "GET",
     path: "/nodes/{node}/qemu/{vmid}/agent/file-read",
+    permissions: any("/vms/{vmid}", "VM.GuestAgent.FileRead", "VM.GuestAgent.Unrestricted"),
     parameters: { ...guest, file: string() },
     unsupported: ["count", "decode", "offset"],
     returns: "object",
@@ -70,6 +93,7 @@ export const agentHandlers: readonly Handler[] = [
   handler({
     method: "POST",
     path: "/nodes/{node}/qemu/{vmid}/agent/file-write",
+    permissions: any("/vms/{vmid}", "VM.GuestAgent.FileWrite", "VM.GuestAgent.Unrestricted"),
     parameters: { ...guest, file: string(), content: string({ maxLength: 61440 }), encode: optional(boolean()) },
     returns: "null",
     handle: async ({ lab, params }) => {

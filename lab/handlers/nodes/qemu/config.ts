@@ -2,11 +2,15 @@
 import { open } from "node:fs/promises";
 import { parseDiskSize, printDiskSize } from "../../../../pve/size";
 import { isCloudInitDrive } from "../../../../pve/vm-config";
+import { parseVolumeId } from "../../../../pve/volume-id";
 import { checkNode, type Lab } from "../../../context";
 import { notEmulated, parameterError } from "../../../errors";
 import { type GuestConfig } from "../../../guests";
 import { boolean, nodeParameter, oneOf, optional, splitList, string, vmIdParameter } from "../../../params";
 import { cloudInitMetaData, cloudInitNetworkConfig, cloudInitUserData } from "../../../qemu";
+import { all, any } from "../../../privileges/permission-check";
+import { type Access } from "../../../privileges/access-control";
+import { requireChange } from "../../../privileges/vm-access";
 import { handler } from "../../../router";
 import { type TaskContext, type VmConfig } from "../../../types";
 import {
@@ -36,6 +40,7 @@ export const qemuConfigHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/qemu/{vmid}/config",
+    permissions: all("/vms/{vmid}", "VM.Audit"),
     parameters: { ...guest, current: optional(boolean()) },
     unsupported: ["snapshot"],
     returns: "object",
@@ -49,9 +54,25 @@ export const qemuConfigHandlers = [
   handler({
     method: "PUT",
     path: "/nodes/{node}/qemu/{vmid}/config",
+    permissions: any(
+      "/vms/{vmid}",
+      "VM.Config.Disk",
+      "VM.Config.CDROM",
+      "VM.Config.CPU",
+      "VM.Config.Memory",
+      "VM.Config.Network",
+      "VM.Config.HWType",
+      "VM.Config.Options",
+      "VM.Config.Cloudinit",
+    ),
     parameters: update,
     unsupported: [...unsupportedVmConfig, "revert"],
     returns: "null",
+    authorize: ({ lab, access, params, all }) => {
+      const values = without(configValues(all), "template");
+      const deleted = checkDeleted(splitList(params.delete ?? ""), values);
+      requireChange(access, lab, { vmId: params.vmid, values, deleted });
+    },
     handle: async ({ lab, params, all }) => {
       checkNode(lab, params.node);
       const { vmid } = params;
@@ -69,6 +90,7 @@ export const qemuConfigHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/qemu/{vmid}/pending",
+    permissions: all("/vms/{vmid}", "VM.Audit"),
     parameters: guest,
     returns: "array",
     handle: ({ lab, params }) => {
@@ -87,6 +109,7 @@ export const qemuConfigHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/qemu/{vmid}/cloudinit/dump",
+    permissions: all("/vms/{vmid}", "VM.Audit"),
     parameters: { ...guest, type: oneOf("user", "network", "meta") },
     returns: "string",
     handle: ({ lab, params }) => {
@@ -97,6 +120,7 @@ export const qemuConfigHandlers = [
   handler({
     method: "PUT",
     path: "/nodes/{node}/qemu/{vmid}/cloudinit",
+    permissions: all("/vms/{vmid}", "VM.Config.Cloudinit"),
     parameters: guest,
     returns: "null",
     handle: ({ lab, params }) => {
@@ -113,6 +137,7 @@ export const qemuConfigHandlers = [
   handler({
     method: "PUT",
     path: "/nodes/{node}/qemu/{vmid}/resize",
+    permissions: all("/vms/{vmid}", "VM.Config.Disk"),
     parameters: {
       ...guest,
       disk: string({
@@ -128,7 +153,7 @@ export const qemuConfigHandlers = [
       skiplock: optional(boolean()),
     },
     returns: "string",
-    handle: ({ lab, caller, params }) => {
+    handle: ({ lab, caller, access, params }) => {
       checkNode(lab, params.node);
       if (params.skiplock === true) throw parameterError({ skiplock: "Only root may use this option." });
       lab.guests.read(params.vmid);
@@ -136,15 +161,21 @@ export const qemuConfigHandlers = [
         type: "resize",
         id: String(params.vmid),
         user: caller.name,
-        work: () => lab.guests.exclusively(params.vmid, () => resizeDisk(lab, params)),
+        work: () => lab.guests.exclusively(params.vmid, () => resizeDisk(lab, access, params)),
       });
     },
   }),
   handler({
     method: "PUT",
     path: "/nodes/{node}/qemu/{vmid}/unlink",
+    permissions: all("/vms/{vmid}", "VM.Config.Disk"),
     parameters: { ...guest, idlist: string(), force: optional(boolean()) },
     returns: "null",
+    authorize: ({ lab, access, params }) =>
+      requireChange(access, lab, {
+        ...{ vmId: params.vmid, values: {} },
+        deleted: checkDeleted(splitList(params.idlist), {}),
+      }),
     handle: async ({ lab, params }) => {
       checkNode(lab, params.node);
       const deleted = checkDeleted(splitList(params.idlist), {});
@@ -189,6 +220,7 @@ function dumpCloudInit(vmId: number, config: VmConfig, type: "user" | "network" 
 
 async function resizeDisk(
   lab: Lab,
+  access: Access,
   { vmid, disk, size, digest }: { vmid: number; disk: string; size: string; digest?: string },
 ): Promise<void> {
   const config = lab.guests.read(vmid);
@@ -199,6 +231,7 @@ async function resizeDisk(
   if (value === undefined) throw new Error(`disk '${disk}' does not exist`);
   const drive = parseDrive(disk, value);
   if (isRemovable(drive)) throw new Error("you can't resize a cdrom");
+  access.require(`/storage/${parseVolumeId(drive.file).storage}`, "Datastore.AllocateSpace");
   const before = await lab.volumes.sizeOf(drive.file);
   const wanted = size.startsWith("+") ? before + parseDiskSize(size.slice(1)) : parseDiskSize(size);
   // QEMU's block layer counts in sectors; PVE rounds up to whole KiB.

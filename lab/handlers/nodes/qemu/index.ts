@@ -11,6 +11,9 @@ import {
   vmIdParameter,
   type ParameterValue,
 } from "../../../params";
+import { all, EVERYBODY } from "../../../privileges/permission-check";
+import { type Access } from "../../../privileges/access-control";
+import { requireCreation } from "../../../privileges/vm-access";
 import { type Caller, handler } from "../../../router";
 import { configValues, unsupportedVmConfig, vmConfigParameters } from "../../../vm/config-schema";
 import { normalizeValues } from "../../../vm/config-values";
@@ -41,12 +44,14 @@ export const qemuHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/qemu",
+    permissions: EVERYBODY,
     parameters: { node: nodeParameter },
     unsupported: ["full"],
     returns: "array",
-    handle: ({ lab, params }) => {
+    handle: ({ lab, access, params }) => {
       checkNode(lab, params.node);
-      return lab.guests.list().map((vmId) => {
+      const visible = lab.guests.list().filter((vmId) => access.has(`/vms/${vmId}`, "VM.Audit"));
+      return visible.map((vmId) => {
         const status = without(guestStatus(lab, vmId), "qmpstatus");
         return { ...status, cpu: 0, mem: 0, disk: 0, diskread: 0, diskwrite: 0, netin: 0, netout: 0 };
       });
@@ -55,6 +60,7 @@ export const qemuHandlers = [
   handler({
     method: "POST",
     path: "/nodes/{node}/qemu",
+    permissions: EVERYBODY,
     parameters: {
       ...vmConfigParameters,
       ...guest,
@@ -69,20 +75,21 @@ export const qemuHandlers = [
     },
     unsupported: [...unsupportedVmConfig, "ha-managed", "import-working-storage"],
     returns: "string",
-    handle: async ({ lab, caller, params, all }) => {
+    authorize: ({ lab, access, params, all }) =>
+      requireCreation(access, lab, { ...params, vmId: params.vmid }, without(configValues(all), "template")),
+    handle: async ({ lab, caller, access, params, all }) => {
       checkNode(lab, params.node);
-      if (params.pool !== undefined && lab.pools.find(params.pool) === undefined)
-        throw new Error(`pool '${params.pool}' does not exist`);
       if (params.template === true) throw parameterError({ template: "the lab does not emulate templates" });
       const values = await newConfig(all);
       return params.archive === undefined
         ? startCreate(lab, caller, params, values)
-        : await startRestore(lab, caller, { ...params, archive: params.archive }, values);
+        : await startRestore(lab, { caller, access }, { ...params, archive: params.archive }, values);
     },
   }),
   handler({
     method: "GET",
     path: "/nodes/{node}/qemu/{vmid}",
+    permissions: EVERYBODY,
     parameters: guest,
     returns: "array",
     handle: ({ lab, params }) => {
@@ -94,6 +101,7 @@ export const qemuHandlers = [
   handler({
     method: "DELETE",
     path: "/nodes/{node}/qemu/{vmid}",
+    permissions: all("/vms/{vmid}", "VM.Allocate"),
     parameters: {
       ...guest,
       "destroy-unreferenced-disks": optional(boolean()),
@@ -152,7 +160,7 @@ function startCreate(lab: Lab, caller: Caller, params: CreateParams, values: VmC
 
 async function startRestore(
   lab: Lab,
-  caller: Caller,
+  { caller, access }: { caller: Caller; access: Access },
   params: CreateParams & { archive: string },
   overrides: VmConfig,
 ): Promise<string> {
@@ -166,6 +174,7 @@ async function startRestore(
     liveRestore: params["live-restore"] === true,
     bandwidthLimitKiB: params.bwlimit,
     overrides,
+    access,
   };
   const previous = await prepareRestore(lab, request);
   return lab.tasks.start({

@@ -2,6 +2,7 @@
 import { checkNode, type Lab } from "../../../context";
 import { parameterError } from "../../../errors";
 import { boolean, integer, nodeParameter, optional, vmIdParameter } from "../../../params";
+import { all, EVERYBODY } from "../../../privileges/permission-check";
 import { type Caller, handler } from "../../../router";
 import { type TaskContext } from "../../../types";
 import { shutDownGuest, startGuest, stopGuest } from "../../../vm/machine-tasks";
@@ -17,6 +18,7 @@ export const qemuStatusHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/qemu/{vmid}/status",
+    permissions: EVERYBODY,
     parameters: guest,
     returns: "array",
     handle: ({ lab, params }) => {
@@ -28,6 +30,7 @@ export const qemuStatusHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/qemu/{vmid}/status/current",
+    permissions: all("/vms/{vmid}", "VM.Audit"),
     parameters: guest,
     returns: "object",
     handle: ({ lab, params }) => {
@@ -50,6 +53,7 @@ export const qemuStatusHandlers = [
   handler({
     method: "POST",
     path: "/nodes/{node}/qemu/{vmid}/status/start",
+    permissions: all("/vms/{vmid}", "VM.PowerMgmt"),
     parameters: power,
     unsupported: [
       "force-cpu",
@@ -69,6 +73,7 @@ export const qemuStatusHandlers = [
   handler({
     method: "POST",
     path: "/nodes/{node}/qemu/{vmid}/status/stop",
+    permissions: all("/vms/{vmid}", "VM.PowerMgmt"),
     parameters: power,
     unsupported: ["keepActive", "migratedfrom", "overrule-shutdown"],
     returns: "string",
@@ -77,6 +82,7 @@ export const qemuStatusHandlers = [
   handler({
     method: "POST",
     path: "/nodes/{node}/qemu/{vmid}/status/shutdown",
+    permissions: all("/vms/{vmid}", "VM.PowerMgmt"),
     parameters: { ...power, forceStop: optional(boolean()) },
     unsupported: ["keepActive"],
     returns: "string",
@@ -93,6 +99,7 @@ export const qemuStatusHandlers = [
   handler({
     method: "POST",
     path: "/nodes/{node}/qemu/{vmid}/status/reboot",
+    permissions: all("/vms/{vmid}", "VM.PowerMgmt"),
     parameters: { ...guest, timeout: optional(integer(0)) },
     returns: "string",
     handle: ({ lab, caller, params }) => {
@@ -107,6 +114,7 @@ export const qemuStatusHandlers = [
   handler({
     method: "POST",
     path: "/nodes/{node}/qemu/{vmid}/status/reset",
+    permissions: all("/vms/{vmid}", "VM.PowerMgmt"),
     parameters: { ...guest, skiplock: optional(boolean()) },
     returns: "string",
     handle: ({ lab, caller, params }) => {

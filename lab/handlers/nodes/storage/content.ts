@@ -15,6 +15,8 @@ import {
   string,
   vmIdParameter,
 } from "../../../params";
+import { any, EVERYBODY } from "../../../privileges/permission-check";
+import { mayReadVolume, requireVolumeAccess, requireVolumeRemoval } from "../../../privileges/volume-access";
 import { handler } from "../../../router";
 import { parseRetention } from "../../../retention";
 import { listContent } from "../../../storage-content";
@@ -34,6 +36,7 @@ export const storageContentHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/storage/{storage}/content",
+    permissions: any("/storage/{storage}", "Datastore.Audit", "Datastore.AllocateSpace"),
     parameters: {
       node: nodeParameter,
       storage: storageParameter,
@@ -41,18 +44,21 @@ export const storageContentHandlers = [
       vmid: optional(vmIdParameter),
     },
     returns: "array",
-    handle: async ({ lab, params }) => {
+    handle: async ({ lab, access, params }) => {
       checkNode(lab, params.node);
       const definition = lab.storages.get(params.storage);
       if (definition.disable === true) throw new Error(`storage '${params.storage}' is disabled`);
-      return await listContent(lab.volumes, definition, { content: params.content, vmId: params.vmid });
+      const items = await listContent(lab.volumes, definition, { content: params.content, vmId: params.vmid });
+      return items.filter(({ volid }) => mayReadVolume(access, lab.volumes, volid));
     },
   }),
   handler({
     method: "GET",
     path: "/nodes/{node}/storage/{storage}/content/{volume}",
+    permissions: EVERYBODY,
     parameters: volumeParameters,
     returns: "object",
+    authorize: ({ lab, access, params }) => requireVolumeAccess(access, lab.volumes, volumeId(params)),
     handle: async ({ lab, params }) => {
       const { volid, path } = existingVolume(lab, params);
       const { definition, content } = lab.volumes.parse(volid);
@@ -72,8 +78,10 @@ export const storageContentHandlers = [
   handler({
     method: "PUT",
     path: "/nodes/{node}/storage/{storage}/content/{volume}",
+    permissions: EVERYBODY,
     parameters: { ...volumeParameters, notes: optional(string()), protected: optional(boolean()) },
     returns: "null",
+    authorize: ({ lab, access, params }) => requireVolumeAccess(access, lab.volumes, volumeId(params)),
     handle: async ({ lab, params }) => {
       const { volid, path } = existingVolume(lab, params);
       if (lab.volumes.parse(volid).content !== "backup")
@@ -86,8 +94,10 @@ export const storageContentHandlers = [
   handler({
     method: "DELETE",
     path: "/nodes/{node}/storage/{storage}/content/{volume}",
+    permissions: EVERYBODY,
     parameters: { ...volumeParameters, delay: optional(integer(1, 30)) },
     returns: "string",
+    authorize: ({ lab, access, params }) => requireVolumeRemoval(access, lab.volumes, volumeId(params)),
     handle: async ({ lab, caller, params }) => {
       checkNode(lab, params.node);
       const volid = volumeId(params);
@@ -116,6 +126,7 @@ export const storageContentHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/storage/{storage}/prunebackups",
+    permissions: any("/storage/{storage}", "Datastore.Audit", "Datastore.AllocateSpace"),
     parameters: pruneParameters,
     returns: "array",
     handle: async ({ lab, params }) => {
@@ -126,8 +137,13 @@ export const storageContentHandlers = [
   handler({
     method: "DELETE",
     path: "/nodes/{node}/storage/{storage}/prunebackups",
+    permissions: EVERYBODY,
     parameters: pruneParameters,
     returns: "string",
+    authorize: ({ access, params: { storage, vmid } }) => {
+      access.require(`/storage/${storage}`, vmid === undefined ? "Datastore.Allocate" : "Datastore.AllocateSpace");
+      if (vmid !== undefined) access.require(`/vms/${vmid}`, "VM.Backup");
+    },
     handle: ({ lab, caller, params }) => {
       checkNode(lab, params.node);
       retention(lab, params);

@@ -5,6 +5,7 @@ import { checkNode } from "../../../context";
 import { describeDownload, download, findDownload } from "../../../downloads";
 import { notEmulated, parameterError } from "../../../errors";
 import { boolean, nodeParameter, oneOf, optional, storageParameter, string } from "../../../params";
+import { all } from "../../../privileges/permission-check";
 import { handler } from "../../../router";
 import { ensureFolderOf } from "../../../storage";
 
@@ -21,6 +22,9 @@ export const downloadHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/query-url-metadata",
+    permissions: {
+      check: ["or", all("/", "Sys.Audit", "Sys.Modify").check, all("/nodes/{node}", "Sys.AccessNetwork").check],
+    },
     parameters: { node: nodeParameter, url, "verify-certificates": optional(boolean()) },
     returns: "object",
     handle: async ({ lab, params }) => {
@@ -31,6 +35,13 @@ export const downloadHandlers = [
   handler({
     method: "POST",
     path: "/nodes/{node}/storage/{storage}/download-url",
+    permissions: {
+      check: [
+        "and",
+        all("/storage/{storage}", "Datastore.AllocateTemplate").check,
+        ["or", all("/", "Sys.Audit", "Sys.Modify").check, all("/nodes/{node}", "Sys.AccessNetwork").check],
+      ],
+    },
     parameters: {
       node: nodeParameter,
       storage: storageParameter,

@@ -1,6 +1,7 @@
 /** `/nodes/{node}/storage` and `…/storage/{storage}/status` */
 import { checkNode, type Lab } from "../../../context";
 import { boolean, nodeParameter, optional, splitList, storageParameter, string } from "../../../params";
+import { any, EVERYBODY } from "../../../privileges/permission-check";
 import { handler } from "../../../router";
 import { type StorageDefinition } from "../../../storage-config";
 
@@ -8,6 +9,7 @@ export const storageStatusHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/storage",
+    permissions: EVERYBODY,
     parameters: {
       node: nodeParameter,
       content: optional(string()),
@@ -16,13 +18,14 @@ export const storageStatusHandlers = [
     },
     unsupported: ["format", "target"],
     returns: "array",
-    handle: async ({ lab, params }) => {
+    handle: async ({ lab, access, params }) => {
       checkNode(lab, params.node);
       const contents = splitList(params.content ?? "");
       const found = lab.storages
         .list()
         .filter(
           ({ storage, content, disable }) =>
+            access.hasAny(`/storage/${storage}`, "Datastore.Audit", "Datastore.AllocateSpace") &&
             (params.storage === undefined || storage === params.storage) &&
             (contents.length === 0 || contents.some((one) => content.includes(one))) &&
             (params.enabled !== true || disable !== true),
@@ -42,6 +45,7 @@ export const storageStatusHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/storage/{storage}",
+    permissions: any("/storage/{storage}", "Datastore.Audit", "Datastore.AllocateSpace"),
     parameters: { node: nodeParameter, storage: storageParameter },
     returns: "array",
     handle: ({ lab, params }) => {
@@ -53,6 +57,7 @@ export const storageStatusHandlers = [
   handler({
     method: "GET",
     path: "/nodes/{node}/storage/{storage}/status",
+    permissions: any("/storage/{storage}", "Datastore.Audit", "Datastore.AllocateSpace"),
     parameters: { node: nodeParameter, storage: storageParameter },
     returns: "object",
     handle: async ({ lab, params }) => {
