@@ -38,6 +38,11 @@ export async function buildGoPrograms(
   return built;
 }
 
+/** As `buildGoPrograms`, for one program that not every run needs. Returns the executable's path. */
+export async function buildGoProgram(program: GoProgram, cache: string, log: Log): Promise<string> {
+  return buildOne(program, await checkGo(), cache, log);
+}
+
 async function checkGo(): Promise<string> {
   let version: string;
   try {

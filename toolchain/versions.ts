@@ -80,6 +80,13 @@ export const GO_PROGRAMS = {
   },
 } as const satisfies Record<string, GoProgram>;
 
+/** The provider that the bench gives Terraform: the code that `pulumi-resource-proxmoxve` bridges, in the same version. */
+export const TERRAFORM_PROVIDER: GoProgram = {
+  name: "terraform-provider-proxmox",
+  package: "github.com/bpg/terraform-provider-proxmox",
+  coldSeconds: 60,
+};
+
 /**
  * Modules that the public checksum database doesn't know (it answers 404). They are pinned by the committed go.sum alone.
  * Format of GONOSUMDB.
