@@ -2,6 +2,7 @@
 import { type BackupJobs } from "./backup-jobs";
 import { type BackupEngine } from "./backup/types";
 import { notEmulated } from "./errors";
+import { type Faults } from "./faults/faults";
 import { type Guests } from "./guests";
 import { type Pools } from "./pools";
 import { type LabSpec } from "./spec";
@@ -24,6 +25,7 @@ export interface Lab {
   readonly backups: BackupEngine;
   readonly jobs: BackupJobs;
   readonly pools: Pools;
+  readonly faults: Faults;
 }
 
 /** @throws Error with PVE's text when the path names no node of the cluster; ApiError 501 for a node that has nothing. */

@@ -6,6 +6,8 @@ import { createBackupEngine } from "./backup/engine";
 import { startCloudflare } from "./cloudflare/server";
 import { type Lab } from "./context";
 import { messageOf } from "./errors";
+import { startControl } from "./faults/control";
+import { Faults } from "./faults/faults";
 import { Guests } from "./guests";
 import { writeJsonFile } from "./json-file";
 import { Pools } from "./pools";
@@ -49,7 +51,7 @@ async function startParts(spec: LabSpec, parts: Parts, log: (line: string) => vo
   const bootedAt = Date.now();
   parts.add(() => log("lab ends"));
   await setUpBridges(spec.bridges);
-  const { lab, stopMachines } = createLab(spec, bootedAt);
+  const { lab, stopMachines } = createLab(spec, bootedAt, log);
   parts.add(stopMachines);
   parts.add(() => lab.tasks.stopAll());
   const names = [spec.node.address, "127.0.0.1", spec.node.name, "localhost"];
@@ -63,6 +65,8 @@ async function startParts(spec: LabSpec, parts: Parts, log: (line: string) => vo
   const requestLog = join(spec.dir, "requests.ndjson");
   const api = await startApiServer({ lab, tls, address: spec.node.address, port: API_PORT, requestLog, log });
   parts.add(() => api[Symbol.asyncDispose]());
+  const control = await startControl(lab.faults, spec.dir);
+  parts.add(() => control[Symbol.asyncDispose]());
   if (spec.scheduler !== false) {
     const scheduler = startScheduler(
       lab,
@@ -101,9 +105,14 @@ class Parts implements AsyncDisposable {
 }
 
 /** The node's state and machines, without servers. */
-export function createLab(spec: LabSpec, bootedAt: number): { lab: Lab; stopMachines: () => Promise<void> } {
+export function createLab(
+  spec: LabSpec,
+  bootedAt: number,
+  log: (line: string) => void,
+): { lab: Lab; stopMachines: () => Promise<void> } {
   const now = (): Date => new Date();
-  const storages = new StorageConfig(spec);
+  const faults = new Faults(log);
+  const storages = new StorageConfig(spec, faults);
   const volumes = new LabVolumes(storages);
   const guests = new Guests(spec.dir, spec.node.name);
   const machines = createMachineRunner({ dir: spec.dir, nodeCores: spec.node.cores, volumes });
@@ -127,6 +136,7 @@ export function createLab(spec: LabSpec, bootedAt: number): { lab: Lab; stopMach
     backups,
     jobs: new BackupJobs(spec.dir),
     pools: new Pools(spec.dir),
+    faults,
   };
   return { lab, stopMachines: async () => machines[Symbol.asyncDispose]() };
 }

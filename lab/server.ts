@@ -7,6 +7,7 @@ import { isNativeError } from "node:util/types";
 import { authenticate, AUTHENTICATION_DELAY_MS } from "./auth";
 import { type Lab } from "./context";
 import { ApiError, messageOf, notEmulated } from "./errors";
+import { type CallEffect, type FaultName } from "./faults/catalogue";
 import { handlers } from "./handlers";
 import { readRequest, type ApiRequest } from "./http-request";
 import { type RawParameters } from "./params";
@@ -67,7 +68,7 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const seen: { api?: ApiRequest; user?: string } = {};
+  const seen: Seen = {};
   let status = 200;
   try {
     const api = await readRequest(request);
@@ -75,9 +76,16 @@ async function answer(
     if (/^\/+access\/+ticket\/*$/.test(api.path)) throw notEmulated("tickets; use an API token");
     const caller = authenticate(request.headers.authorization, args.lab.spec.apiTokens);
     seen.user = caller.name;
+    const fault = args.lab.faults.onCall(api.method, api.path);
+    seen.fault = fault?.name;
+    if (fault !== undefined && (await breaks(args.lab, fault.effect, api, response))) return;
     const { handler, pathParameters } = router.find(api.method, api.path);
     const access = new Access(control, caller.name);
     const data = await dispatch(handler, { lab: args.lab, caller, access, sent: api.params, pathParameters });
+    if (fault?.effect.do === "lose-answer") {
+      request.socket.destroy();
+      return;
+    }
     const body = data instanceof Page ? { data: data.data, total: data.total } : { data: data ?? null };
     send(response, 200, "OK", body);
   } catch (error) {
@@ -91,6 +99,45 @@ async function answer(
     sendFailure(response, failure);
   } finally {
     appendFileSync(args.requestLog, `${JSON.stringify(logEntry(args.lab, request, seen, status))}\n`);
+  }
+}
+
+/** What became known of a request, for the log. */
+interface Seen {
+  api?: ApiRequest;
+  user?: string;
+  fault?: FaultName;
+}
+
+/**
+ * What a fault does before a call is made. Gives whether the call is over with that.
+ *
+ * @throws ApiError for an answer that is an error
+ */
+async function breaks(lab: Lab, effect: CallEffect, { path }: ApiRequest, response: ServerResponse): Promise<boolean> {
+  switch (effect.do) {
+    case "answer":
+      throw new ApiError(effect.status, effect.text);
+    case "html":
+      response.writeHead(200, { "Content-Type": "text/html" }).end("<!doctype html><title>Please sign in</title>");
+      return true;
+    case "hang":
+      return true;
+    case "reset":
+      response.socket?.destroy();
+      return true;
+    case "delay":
+      await delay(effect.milliseconds);
+      return false;
+    case "lock": {
+      const vmId = Number(/\/qemu\/(\d+)\//.exec(path)?.[1]);
+      lab.guests.write(vmId, { current: { ...lab.guests.read(vmId).current, lock: effect.lock } });
+      return false;
+    }
+    case "lose-answer":
+      return false;
+    default:
+      return effect satisfies never;
   }
 }
 
@@ -130,7 +177,7 @@ function send(response: ServerResponse, status: number, reason: string, body: un
 function logEntry(
   lab: Lab,
   request: IncomingMessage,
-  { api, user }: { api?: ApiRequest; user?: string },
+  { api, user, fault }: Seen,
   status: number,
 ): Record<string, unknown> {
   return {
@@ -140,6 +187,7 @@ function logEntry(
     params: withoutSecrets(api?.path ?? "", api?.params ?? {}),
     status,
     user: user ?? null,
+    ...(fault === undefined ? {} : { fault }),
   };
 }
 

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { Faults } from "./faults/faults";
 import { readJsonFile, writeJsonFile } from "./json-file";
 import { type LabSpec } from "./spec";
 
@@ -47,7 +48,10 @@ export class StorageConfig {
   private readonly file: string;
   private definitions: StorageDefinition[];
 
-  constructor(private readonly spec: Pick<LabSpec, "dir" | "storages">) {
+  constructor(
+    private readonly spec: Pick<LabSpec, "dir" | "storages">,
+    private readonly faults: Faults = new Faults(),
+  ) {
     this.file = join(spec.dir, "etc", "storage.json");
     const stored = readJsonFile(this.file);
     this.definitions = stored === undefined ? predefined(spec) : stateSchema.parse(stored);
@@ -68,6 +72,16 @@ export class StorageConfig {
     const found = this.find(id);
     if (found === undefined) throw new Error(`storage '${id}' does not exist`);
     return found;
+  }
+
+  /** Whether the storage can be reached; a disabled one is not. */
+  isActive({ storage, disable }: StorageDefinition): boolean {
+    return disable !== true && !this.faults.isOffline(storage);
+  }
+
+  /** @throws Error with PVE's text for a storage that can't be reached (pve-storage `activate_storage`). */
+  requireOnline({ storage }: StorageDefinition): void {
+    if (this.faults.isOffline(storage)) throw new Error(`storage '${storage}' is not online`);
   }
 
   /** Adds or replaces a storage and makes its folders. */

@@ -52,6 +52,7 @@ export class LabVolumes implements VolumeStore {
 
   pathOf(volumeId: string): string {
     const { definition, content, name } = this.parse(volumeId);
+    this.config.requireOnline(definition);
     const root = this.config.root(definition);
     return definition.type === "lvmthin" ? join(root, name) : join(root, CONTENT_FOLDERS[content], name);
   }
@@ -122,7 +123,9 @@ export class LabVolumes implements VolumeStore {
     return names.map((name) => ({ volid: `${definition.storage}:${content}/${name}`, path: join(folder, name) }));
   }
 
+  /** @throws Error with PVE's text for a storage that can't be reached. */
   folderOf(definition: StorageDefinition, content: "images" | FileContent): string {
+    this.config.requireOnline(definition);
     return join(this.config.root(definition), CONTENT_FOLDERS[content]);
   }
 

@@ -28,7 +28,8 @@ export async function startGuest(lab: Lab, vmId: number, context: TaskContext): 
       throw new Error(`VM ${vmId} already running`);
     }
     await applyPending(lab, vmId);
-    await lab.machines.start(vmId, lab.guests.read(vmId).current, context);
+    const config = lab.faults.startConfig(vmId, lab.guests.read(vmId).current, lab.now());
+    await lab.machines.start(vmId, config, context);
   });
 }
 

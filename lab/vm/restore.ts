@@ -1,6 +1,7 @@
 /** Restoring a guest from an archive (PVE::API2::Qemu `create_vm` with `archive`). */
 import { messageOf, parameterError } from "../errors";
 import { type Lab } from "../context";
+import { restoreUnderFaults } from "../faults/restore";
 import { type TaskContext, type VmConfig } from "../types";
 import { type Access } from "../privileges/access-control";
 import { requireBridges } from "../privileges/vm-access";
@@ -71,7 +72,9 @@ export async function restoreGuest(
       lab.guests.removeLock(vmId, "create");
       throw error;
     }
-    await lab.backups.restore(
+    await restoreUnderFaults(
+      lab,
+      definition.storage,
       {
         vmId,
         archivePath,

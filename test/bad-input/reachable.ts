@@ -1,4 +1,5 @@
 /** The lab's Proxmox API and its Cloudflare, without machines, and the environment in which `pulumi` reaches both. */
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { startCloudflare, type RunningServer } from "../../lab/cloudflare/server";
 import { ensureServerIdentity } from "../../lab/tls";
@@ -13,8 +14,9 @@ export class ReachableApis implements AsyncDisposable {
     private readonly cloudflare: RunningServer,
   ) {}
 
-  static async start(): Promise<ReachableApis> {
-    const api = await ApiLab.start();
+  /** @param options As for the lab. */
+  static async start(options: { readonly realBackups?: boolean } = {}): Promise<ReachableApis> {
+    const api = await ApiLab.start({}, options);
     const spec = {
       ...api.lab.spec,
       cloudflare: { apiToken: "good-token", zones: [{ id: ZONE, name: "example.net" }], port: 0 },
@@ -33,6 +35,12 @@ export class ReachableApis implements AsyncDisposable {
       NODE_EXTRA_CA_CERTS: ca,
     };
     return new ReachableApis(api, environment, cloudflare);
+  }
+
+  /** How many requests Cloudflare got so far. */
+  cloudflareRequests(): number {
+    const log = join(this.api.lab.spec.dir, "cloudflare-requests.ndjson");
+    return existsSync(log) ? readFileSync(log, "utf8").split("\n").length - 1 : 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

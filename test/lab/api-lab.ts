@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Agent, fetch } from "undici";
 import { BackupJobs } from "../../lab/backup-jobs";
+import { createBackupEngine } from "../../lab/backup/engine";
 import { type BackupEngine, type RestoreRequest, type VzdumpRequest } from "../../lab/backup/types";
 import { type Lab } from "../../lab/context";
+import { Faults } from "../../lab/faults/faults";
 import { Guests } from "../../lab/guests";
 import { handlers } from "../../lab/handlers";
 import { Pools } from "../../lab/pools";
@@ -69,26 +71,32 @@ export class ApiLab implements AsyncDisposable {
     private readonly server: AsyncDisposable,
   ) {}
 
-  static async start(overrides: Partial<LabSpec> = {}): Promise<ApiLab> {
+  /** @param realBackups Backups and restores are made, by the lab's own engine. */
+  static async start(overrides: Partial<LabSpec> = {}, { realBackups = false } = {}): Promise<ApiLab> {
     const dir = mkdtempSync(join(tmpdir(), "homelab-api-"));
     const image = join(dir, "image.raw");
     writeFileSync(image, Buffer.alloc(1024 * 1024, 7));
     const spec: LabSpec = { ...exampleSpec(dir, image), ...overrides };
     const machines = new MemoryMachines();
     const backups = new RecordedBackups();
-    const storages = new StorageConfig(spec);
+    const faults = new Faults();
+    const storages = new StorageConfig(spec, faults);
+    const guests = new Guests(dir, spec.node.name, 500);
+    const volumes = new LabVolumes(storages);
+    const tmpDir = join(dir, "vzdump-tmp");
     const lab: Lab = {
       spec,
       now: () => new Date(),
       uptime: () => 1,
-      guests: new Guests(dir, spec.node.name, 500),
+      guests,
       tasks: new TaskStore(join(dir, "tasks"), spec.node.name),
       storages,
-      volumes: new LabVolumes(storages),
+      volumes,
       machines,
-      backups,
+      backups: realBackups ? createBackupEngine({ volumes, machines, guests, tmpDir, node: spec.node.name }) : backups,
       jobs: new BackupJobs(dir),
       pools: new Pools(dir),
+      faults,
     };
     const { caPem, server: tls } = await ensureServerIdentity(dir, ["127.0.0.1", "localhost"], new Date());
     const requestLog = join(dir, "requests.ndjson");

@@ -48,6 +48,7 @@ export const storageContentHandlers = [
       checkNode(lab, params.node);
       const definition = lab.storages.get(params.storage);
       if (definition.disable === true) throw new Error(`storage '${params.storage}' is disabled`);
+      lab.storages.requireOnline(definition);
       const items = await listContent(lab.volumes, definition, { content: params.content, vmId: params.vmid });
       return items.filter(({ volid }) => mayReadVolume(access, lab.volumes, volid));
     },

@@ -72,12 +72,13 @@ async function storageStatus(
   definition: StorageDefinition,
 ): Promise<{ total: number; used: number } & Record<string, unknown>> {
   const enabled = definition.disable !== true;
-  const total = enabled ? lab.storages.totalBytes(definition) : 0;
-  const used = enabled ? Math.min(total, await lab.volumes.usedBytes(definition)) : 0;
+  const active = lab.storages.isActive(definition);
+  const total = active ? lab.storages.totalBytes(definition) : 0;
+  const used = active ? Math.min(total, await lab.volumes.usedBytes(definition)) : 0;
   return {
     type: definition.type,
     content: definition.content.join(","),
-    active: enabled ? 1 : 0,
+    active: active ? 1 : 0,
     enabled: enabled ? 1 : 0,
     shared: definition.shared === true ? 1 : 0,
     total,
