@@ -111,6 +111,19 @@ export function diskKeys(config: Readonly<Record<string, string>>): string[] {
     .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
 }
 
+/** Keys of the disks that an archive's configuration names and the archive does not hold, such as those with `backup=0`. */
+export function disksNotInArchive(archiveConfig: string): string[] {
+  const config = parseVmConfig(archiveConfig);
+  const held = new Set(qmdumpMap(archiveConfig).map(({ key }) => key));
+  return diskKeys(config).filter((key) => {
+    const drive = config[key] ?? "";
+    if (isCdrom(drive)) return false;
+    return held.size > 0
+      ? !held.has(key)
+      : /^(?:0|no|off|false)$/i.test(parsePropertyString(drive, "file")["backup"] ?? "");
+  });
+}
+
 /** Keys of all network cards, in natural order. */
 export function networkKeys(config: Readonly<Record<string, string>>): string[] {
   return Object.keys(config)

@@ -8,8 +8,13 @@ export interface FoundContainer {
   /** `running`, `exited`, `restarting`, `created`, `paused`, `dead`. */
   readonly status: string;
   readonly hasHealthCheck: boolean;
-  /** Milliseconds since the epoch by the guest's clock; 0: never ended. */
+  /** Milliseconds since the epoch by the guest's clock; 0: never started. */
+  readonly startedAt: number;
+  /** As `startedAt`; 0: never ended. Stays when the container is started again. */
   readonly finishedAt: number;
+  readonly createdAt: number;
+  /** Of the last end; 0 while it runs. */
+  readonly exitCode: number;
   /** `no`, `on-failure`, `always`, `unless-stopped`. */
   readonly restartPolicy: string;
   /** Why the engine could not start it; empty if it could or did not try. */
@@ -19,11 +24,15 @@ export interface FoundContainer {
 /** What a look into the guest found. */
 export type Finding =
   | { readonly containers: readonly FoundContainer[]; readonly bootedAt: number }
-  | { readonly hasNoDocker: true }
+  /** There is no Docker; another engine may be there, by its command's name. */
+  | { readonly hasNoDocker: true; readonly otherEngine?: string }
   /** The engine did not answer. */
   | { readonly problem: string };
 
 const NO_DOCKER = "no-docker";
+
+/** What runs containers elsewhere; their containers can't be judged here, but must not be taken for none. */
+const OTHER_ENGINES = "podman nerdctl crictl k3s";
 
 /**
  * The engine answers only when it has tried to start what it has to. The error goes last, because it may hold anything. An engine
@@ -37,21 +46,29 @@ const SCRIPT = [
   "      exit 1",
   "    fi",
   "  done",
+  `  for engine in ${OTHER_ENGINES}; do`,
+  `    if command -v "$engine" >/dev/null; then echo "${NO_DOCKER} $engine"; exit 0; fi`,
+  "  done",
   `  echo ${NO_DOCKER}`,
   "  exit 0",
   "fi",
+  // Debian's podman-docker puts Podman behind Docker's name, with other words for what is asked below.
+  `case "$(docker --version 2>/dev/null)" in *[Pp]odman*) echo "${NO_DOCKER} podman"; exit 0 ;; esac`,
   "set -e",
   "sed -n 's/^btime /btime\t/p' /proc/stat",
   "containers=$(docker ps --all --quiet --no-trunc)",
   `[ -z "$containers" ] || docker inspect --type container --format ` +
-    `'container\t{{.Name}}\t{{.State.Status}}\t{{if .State.Health}}health{{end}}\t{{.State.FinishedAt}}\t` +
-    `{{.HostConfig.RestartPolicy.Name}}\t{{json .State.Error}}' $containers`,
+    `'container\t{{.Name}}\t{{.State.Status}}\t{{if .State.Health}}health{{end}}\t{{.State.StartedAt}}\t` +
+    `{{.State.FinishedAt}}\t{{.Created}}\t{{.State.ExitCode}}\t{{.HostConfig.RestartPolicy.Name}}\t{{json .State.Error}}' $containers`,
 ].join("\n");
 
 /** Looks once. @throws NotTried, where the guest has no shell */
 export async function findContainers(guest: Guest): Promise<Finding> {
   const { exitCode, stdout, stderr } = await guest.run(["sh", "-c", SCRIPT]);
-  if (exitCode === 0 && stdout.trim() === NO_DOCKER) return { hasNoDocker: true };
+  const [word, otherEngine] = stdout.trim().split(" ");
+  if (exitCode === 0 && word === NO_DOCKER) {
+    return { hasNoDocker: true, ...(otherEngine === undefined ? {} : { otherEngine }) };
+  }
   if (exitCode !== 0) return { problem: shorten(stderr || `docker ended with ${exitCode}`) };
   const lines = stdout.split("\n").map((line) => line.split("\t"));
   const bootedAt = Number(lines.find(([kind]) => kind === "btime")?.[1]) * 1000;
@@ -60,29 +77,57 @@ export async function findContainers(guest: Guest): Promise<Finding> {
 }
 
 function foundContainer(fields: readonly string[]): FoundContainer {
-  const [, name = "", status = "", health, finishedAt = "", restartPolicy = "", error = '""'] = fields;
-  const ended = Date.parse(finishedAt);
+  const [, name = "", status = "", health, startedAt = "", finishedAt = "", createdAt = "", exitCode] = fields;
+  const [restartPolicy = "", error = '""'] = fields.slice(8);
   return {
     name: name.replace(/^\//, ""),
     status,
     hasHealthCheck: health === "health",
-    // Docker writes the year 1 for "never".
-    finishedAt: Number.isNaN(ended) || ended < 0 ? 0 : ended,
+    startedAt: timeOf(startedAt),
+    finishedAt: timeOf(finishedAt),
+    createdAt: timeOf(createdAt),
+    exitCode: Number(exitCode),
     restartPolicy: restartPolicy || "no",
     error: String(JSON.parse(error)),
   };
 }
 
+/** Docker writes the year 1 for "never". */
+function timeOf(text: string): number {
+  const time = Date.parse(text);
+  return Number.isNaN(time) || time < 0 ? 0 : time;
+}
+
 /** Policies by which the engine starts a container at each boot. */
 const STARTED_AT_BOOT = ["always", "unless-stopped"];
 
+/** What a look says about a container's state when the backup was made. */
+export type AtBackup =
+  | "ran"
+  | "stopped"
+  /** Something in the guest other than the engine (a timer, a unit) started it after the boot: nothing shows that it ran. */
+  | "started later";
+
 /**
- * Whether a container ran at backup time. It did if it runs now (only the engine starts something in a restored guest), if
- * the engine found it dead at the guest's boot (it gives what ran on the disk an end after the boot), or if the engine had to
- * start it and could not. One that was stopped by hand before the backup did not.
+ * What a container did at backup time. The engine gives what ran on the disk an end after the boot and keeps that time when
+ * it starts the container again, so:
+ *
+ * - made after the boot: it was not in the backup;
+ * - begun before the boot and ended after it: it ran, and nothing has started it again;
+ * - begun after the boot by a policy of the engine's: it ran, or has to run, and stays up unless it fails;
+ * - begun after the boot by something else, or ended by itself since: only an end by the boot shows that it ran. A one-shot
+ *   container that has ended well is done, whenever that was.
  */
-export function ranAtBackup({ status, finishedAt, error, restartPolicy }: FoundContainer, bootedAt: number): boolean {
-  if (!["exited", "created", "dead"].includes(status)) return true;
-  if (finishedAt >= bootedAt) return true;
-  return status === "exited" && error !== "" && STARTED_AT_BOOT.includes(restartPolicy);
+export function atBackup(container: FoundContainer, bootedAt: number): AtBackup {
+  const { status, startedAt, finishedAt, createdAt, exitCode, error, restartPolicy } = container;
+  if (createdAt >= bootedAt) return "started later";
+  const isDown = ["exited", "created", "dead"].includes(status);
+  const isEngines = STARTED_AT_BOOT.includes(restartPolicy);
+  if (startedAt < bootedAt) {
+    if (!isDown || finishedAt >= bootedAt) return "ran";
+    return status === "exited" && error !== "" && isEngines ? "ran" : "stopped";
+  }
+  if (isEngines) return "ran";
+  if (isDown) return exitCode !== 0 && restartPolicy === "on-failure" ? "ran" : "started later";
+  return finishedAt >= bootedAt || status === "restarting" ? "ran" : "started later";
 }

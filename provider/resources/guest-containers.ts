@@ -2,8 +2,8 @@
 import { checkContainer, type CheckWindow } from "../checks/container-check";
 import { watchOf } from "../checks/containers";
 import { type Guest, guestOf } from "../checks/guest";
-import { notYet, type Outcome, passed, tryUntilDone } from "../checks/outcome";
-import { findContainers, type Finding, type FoundContainer, ranAtBackup } from "../checks/ran-at-backup";
+import { notYet, type Outcome, tryUntilDone } from "../checks/outcome";
+import { atBackup, findContainers, type AtBackup, type Finding, type FoundContainer } from "../checks/ran-at-backup";
 import { allResults, type CheckLabel, recorded, worstOf } from "../checks/recorded";
 import {
   GUEST_CONTAINERS,
@@ -13,7 +13,6 @@ import {
   type GuestContainersOutputs,
 } from "../contract/checks";
 import { HalfMade, type ProviderContext, type ResourceDefinition } from "../definition";
-import { appendEvent } from "../journal";
 import { DRILL_TOKENS } from "../tokens";
 
 export const guestContainers: ResourceDefinition<GuestContainersInputs, GuestContainersOutputs> = {
@@ -28,10 +27,6 @@ export const guestContainers: ResourceDefinition<GuestContainersInputs, GuestCon
     const { run } = inputs;
     const id = `${run.runId}/${GUEST_CONTAINERS}`;
     const results = await check(context, inputs);
-    if (!context.signal.aborted) {
-      const text = "The RPO was not measured: the generic profile knows no recovery canary. Add one to the catalogue.";
-      await appendEvent(run, { type: "finding", text });
-    }
     const outputs: GuestContainersOutputs = { ...inputs, status: worstOf(results), results };
     if (context.signal.aborted) {
       throw new HalfMade("Unable to check the containers: the update was cancelled. Run pulumi destroy.", id, outputs);
@@ -58,14 +53,14 @@ async function check(context: ProviderContext, inputs: GuestContainersInputs): P
   const look = await recorded(context, run, WHOLE, async () => {
     const outcome = await tryUntilDone(guest, async () => {
       found = await findContainers(guest);
-      return "problem" in found ? notYet(`Docker does not answer: ${found.problem}`) : passed(describe(found));
+      return "problem" in found ? notYet(`Docker does not answer: ${found.problem}`) : { outcome: judge(found) };
     });
     return outcome;
   });
   const results = look === undefined ? [] : [look];
   if (found === undefined || !("containers" in found)) return results;
   const { containers, bootedAt } = found;
-  const ran = containers.filter((container) => ranAtBackup(container, bootedAt));
+  const ran = containers.filter((container) => atBackup(container, bootedAt) === "ran");
   const checks = await checkAll(context, inputs, guest, ran);
   return [...results, ...checks];
 }
@@ -98,12 +93,32 @@ function whyDown({ error, restartPolicy }: FoundContainer): string {
   return "";
 }
 
-function describe(finding: Exclude<Finding, { problem: string }>): string {
-  if ("hasNoDocker" in finding) return "the guest has no Docker; boot and guest agent are what was checked";
+/** Where nothing ran, nothing came back either: boot and guest agent alone must not pass for services that run again. */
+function judge(finding: Exclude<Finding, { problem: string }>): Outcome {
+  if ("hasNoDocker" in finding) {
+    const { otherEngine } = finding;
+    const engine =
+      otherEngine === undefined
+        ? "no container engine that is known here"
+        : `no Docker but ${otherEngine}, whose containers can't be judged`;
+    return { status: "skipped", detail: `the guest has ${engine}; ${NOTHING_PROVED}` };
+  }
   const { containers, bootedAt } = finding;
-  const names = (ran: boolean): string[] =>
-    containers.filter((container) => ranAtBackup(container, bootedAt) === ran).map(({ name }) => name);
-  const stopped = names(false);
-  const rest = stopped.length === 0 ? "" : `; stopped already before the backup: ${stopped.join(", ")}`;
-  return `${names(true).length} containers ran (${names(true).join(", ") || "none"})${rest}`;
+  const namesOf = (state: AtBackup): string =>
+    containers
+      .filter((container) => atBackup(container, bootedAt) === state)
+      .map(({ name }) => name)
+      .join(", ");
+  const [ran, stopped, later] = [namesOf("ran"), namesOf("stopped"), namesOf("started later")];
+  const rest = [
+    ...(stopped === "" ? [] : [`stopped already before the backup: ${stopped}`]),
+    ...(later === "" ? [] : [`started after the boot by something else than the engine, so not judged: ${later}`]),
+  ];
+  if (ran === "") {
+    const detail = ["no container is known to have run at backup time", ...rest, NOTHING_PROVED].join("; ");
+    return { status: "skipped", detail };
+  }
+  return { status: "passed", detail: [`${ran.split(", ").length} containers ran (${ran})`, ...rest].join("; ") };
 }
+
+const NOTHING_PROVED = "of its services nothing was proved, only that it boots and that its guest agent answers";

@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { z } from "zod";
 import { nodeTime } from "../../pve/nodes/node";
+import { disksNotInArchive } from "../../pve/vm-config";
 import { capacityProblems, requireCapacity, UnreadableArchive } from "../capacity";
 import { leaseInputsSchema, type LeaseInputs, type LeaseOutputs, type RunRef, runRefSchema } from "../contract/run";
 import type { ProviderContext, ResourceDefinition } from "../definition";
@@ -73,6 +74,9 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
       },
       startedAt,
     );
+    if (found.notInArchive.length > 0) {
+      await appendEvent(run, { type: "finding", text: notInArchiveText(inputs, found.notInArchive) });
+    }
     context.report("info", `Run ${run.runId} restores ${restorePoint.archive}; its journal is in ${run.runDir}.`);
     const startedAtNode = new Date(startedAt.getTime() + found.clockOffsetSeconds * 1000).toISOString();
     const { host: endpoint } = context.client;
@@ -98,18 +102,31 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
 interface Surroundings {
   /** Why disks of the VMID may exist although none was seen. */
   readonly doubts: string[];
+  /** Disks that the VM had and the archive does not hold. */
+  readonly notInArchive: string[];
   /** The node's clock minus this computer's. */
   readonly clockOffsetSeconds: number;
 }
 
 /** Everything that must hold before a run begins. Changes nothing. */
 async function lookAround({ client }: ProviderContext, inputs: LeaseInputs): Promise<Surroundings> {
-  const [doubts, clockOffsetSeconds] = await Promise.all([
+  const [doubts, clockOffsetSeconds, archiveConfig] = await Promise.all([
     requireFree(client, inputs),
     clockOffset({ client }, inputs.node),
     requireCapacity(client, inputs).catch(unlessUnreadable),
   ]);
-  return { doubts, clockOffsetSeconds };
+  return {
+    doubts,
+    clockOffsetSeconds,
+    notInArchive: typeof archiveConfig === "string" ? disksNotInArchive(archiveConfig) : [],
+  };
+}
+
+function notInArchiveText({ restorePoint, sourceVmId }: LeaseInputs, keys: readonly string[]): string {
+  return (
+    `The archive ${restorePoint.archive} does not hold ${keys.join(", ")} of VM ${sourceVmId}, as for disks with backup=0: ` +
+    "their data has no backup here and is not restored. Set backup=1 on them, or back them up in another way."
+  );
 }
 
 /** An archive that can't be read is a result of the drill, not a reason to have none: the restore will say so. */

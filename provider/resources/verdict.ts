@@ -41,6 +41,7 @@ async function endRun({ run, expectedServices, expectRecoveryPoint }: VerdictInp
   if (events.some(({ type }) => type === "run-ended")) return;
   const expected = { services: expectedServices, recoveryPoint: expectRecoveryPoint };
   const judgement = judge(events, expected);
+  if (!expectRecoveryPoint) await appendEvent(run, { type: "finding", text: NO_CANARY });
   const at = new Date().toISOString();
   const end = { at, runId: run.runId, type: "run-ended" as const, ...judgement };
   for (const text of targetFindings(evidenceFromJournal([...events, end]))) {
@@ -48,6 +49,10 @@ async function endRun({ run, expectedServices, expectRecoveryPoint }: VerdictInp
   }
   await appendEvent(run, { type: "run-ended", ...judgement });
 }
+
+const NO_CANARY =
+  "The RPO was not measured: no recovery canary was in this run. Add one to the catalogue (a service with a canary), " +
+  "and drill with the profile catalogue.";
 
 async function conclude(inputs: VerdictInputs): Promise<{ id: string; outputs: VerdictOutputs }> {
   const { evidence, evidenceFile, reportFile } = await writeEvidence(inputs.run.runDir);

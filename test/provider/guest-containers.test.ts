@@ -16,15 +16,21 @@ afterEach(async () => fake[Symbol.asyncDispose]());
 interface State {
   readonly name: string;
   readonly status: string;
+  readonly startedAt?: string;
   readonly finishedAt?: string;
   readonly policy?: string;
 }
 
+const OLD_JOB: State = {
+  ...{ name: "old-job", status: "exited" },
+  ...{ startedAt: "2026-10-01T00:00:00Z", finishedAt: "2026-10-01T00:00:09Z" },
+};
+
 /** A guest whose engine has these containers. */
 function guestWith(...containers: State[]): (command: string[]) => { exitCode: number; stdout: string } {
   const found = containers.map(
-    ({ name, status, finishedAt = "0001-01-01T00:00:00Z", policy = "always" }) =>
-      `container\t/${name}\t${status}\t\t${finishedAt}\t${policy}\t""\n`,
+    ({ name, status, startedAt = "2026-11-20T03:00:05Z", finishedAt = "0001-01-01T00:00:00Z", policy = "always" }) =>
+      `container\t/${name}\t${status}\t\t${startedAt}\t${finishedAt}\t2026-01-01T00:00:00Z\t0\t${policy}\t""\n`,
   );
   const states = containers.map(({ name, status }) => `/${name}\t${status}\t\t0\t1\t2026-11-20T03:00:05Z\n`);
   return (command) => {
@@ -49,7 +55,8 @@ async function genericDrill(timeoutSeconds = 2): Promise<{ run: RunRef; verdict:
 test("what ran at backup time runs again: passed, and the RPO is said not to be measured", async () => {
   fake.pve.guest = guestWith(
     { name: "my-app.v2", status: "running" },
-    { name: "old-job", status: "exited", finishedAt: "2026-10-01T00:00:00Z", policy: "no" },
+    { ...OLD_JOB, policy: "no" },
+    { name: "nightly", status: "exited", finishedAt: "2026-11-20T03:00:06Z", policy: "no" },
   );
   const { run, verdict, results } = await genericDrill();
   expect(await verdict).toBe("passed");
@@ -57,15 +64,19 @@ test("what ran at backup time runs again: passed, and the RPO is said not to be 
     {
       service: "containers",
       status: "passed",
-      detail: "1 containers ran (my-app.v2); stopped already before the backup: old-job",
+      detail:
+        "1 containers ran (my-app.v2); stopped already before the backup: old-job; " +
+        "started after the boot by something else than the engine, so not judged: nightly",
     },
     { service: "my-app.v2", name: "runs again", status: "passed" },
   ]);
+  expect(results).toHaveLength(2);
   const evidence = evidenceFromJournal(await readJournal(run.runDir));
   expect(evidence.rpo).toMatchObject({ seconds: null, met: null });
   expect(evidence.rto.seconds).toBeGreaterThan(0);
   expect(evidence.findings).toContain(
-    "The RPO was not measured: the generic profile knows no recovery canary. Add one to the catalogue.",
+    "The RPO was not measured: no recovery canary was in this run. Add one to the catalogue (a service with a canary), " +
+      "and drill with the profile catalogue.",
   );
   expect(renderReport(evidence)).toContain("| RPO | not measured");
 });
@@ -74,7 +85,11 @@ test("what ran and does not run again is named, with the reason where it is know
   let now = 0;
   const clock = jest.spyOn(performance, "now").mockImplementation(() => (now += 1000));
   try {
-    const died = { status: "exited", finishedAt: new Date(BOOT + 1000).toISOString() };
+    const died = {
+      status: "exited",
+      startedAt: "2026-11-19T00:00:00Z",
+      finishedAt: new Date(BOOT + 1000).toISOString(),
+    };
     fake.pve.guest = guestWith(
       { name: "web", status: "running" },
       { name: "tool", ...died, policy: "no" },
@@ -95,13 +110,39 @@ test("what ran and does not run again is named, with the reason where it is know
   }
 }, 20_000);
 
-test("a guest without Docker is judged by boot and agent, and that is said", async () => {
-  fake.pve.guest = (command) => (command[0] === "sh" ? { exitCode: 0, stdout: "no-docker\n" } : healthyGuest(command));
-  const { verdict, results } = await genericDrill();
+describe("nothing that ran is nothing that runs again", () => {
+  const NOTHING = "of its services nothing was proved, only that it boots and that its guest agent answers";
+  const COULD_NOT = "containers: containers that ran at backup time could not run: ";
+  const engineless = (answer: string) => (command: string[]) =>
+    command[0] === "sh" ? { exitCode: 0, stdout: `${answer}\n` } : healthyGuest(command);
+
+  test.each<[string, (command: string[]) => { exitCode: number; stdout: string }, string]>([
+    ["no engine", engineless("no-docker"), "the guest has no container engine that is known here"],
+    ["Podman", engineless("no-docker podman"), "the guest has no Docker but podman, whose containers can't be judged"],
+    ["no container", guestWith(), "no container is known to have run at backup time"],
+    [
+      "only one that was stopped",
+      guestWith(OLD_JOB),
+      "no container is known to have run at backup time; stopped already before the backup: old-job",
+    ],
+  ])("%s fails the drill", async (_, guest, detail) => {
+    fake.pve.guest = guest;
+    const { verdict, results } = await genericDrill();
+    await expect(verdict).rejects.toThrow(`${COULD_NOT}${detail}; ${NOTHING}`);
+    expect(results).toHaveLength(1);
+  });
+});
+
+test("a disk that is not in the archive is a finding", async () => {
+  fake.pve.archiveConfig += "\nscsi7: local-lvm:vm-200-disk-7,backup=0,size=100G\n";
+  fake.pve.guest = guestWith({ name: "web", status: "running" });
+  const { run, verdict } = await genericDrill();
   expect(await verdict).toBe("passed");
-  expect(results).toMatchObject([
-    { status: "passed", detail: "the guest has no Docker; boot and guest agent are what was checked" },
-  ]);
+  const { findings } = evidenceFromJournal(await readJournal(run.runDir));
+  expect(findings).toContain(
+    "The archive nas:backup/vzdump-qemu-200-2026_11_20-01_00_00.vma.zst does not hold scsi7 of VM 200, as for disks with " +
+      "backup=0: their data has no backup here and is not restored. Set backup=1 on them, or back them up in another way.",
+  );
 });
 
 test("an engine that never answers fails", async () => {

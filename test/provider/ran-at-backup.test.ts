@@ -3,27 +3,41 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Guest } from "../../provider/checks/guest";
-import { findContainers, ranAtBackup, type FoundContainer } from "../../provider/checks/ran-at-backup";
+import { atBackup, type AtBackup, findContainers, type FoundContainer } from "../../provider/checks/ran-at-backup";
 
 const BOOT = Date.parse("2026-11-20T03:00:00Z");
 
 function container(changes: Partial<FoundContainer>): FoundContainer {
   return {
-    ...{ name: "c", status: "running", hasHealthCheck: false, finishedAt: 0, restartPolicy: "no", error: "" },
+    ...{ name: "c", status: "running", hasHealthCheck: false, startedAt: 0, finishedAt: 0, createdAt: 0, exitCode: 0 },
+    ...{ restartPolicy: "no", error: "" },
     ...changes,
   };
 }
 
-test.each<[string, Partial<FoundContainer>, boolean]>([
-  ["runs", { status: "running" }, true],
-  ["restarts again and again", { status: "restarting", finishedAt: BOOT + 5000 }, true],
-  ["was found dead at the boot", { status: "exited", finishedAt: BOOT + 1 }, true],
-  ["ended before the boot", { status: "exited", finishedAt: BOOT - 1 }, false],
-  ["could not be started", { status: "exited", finishedAt: 1, error: "no such mount", restartPolicy: "always" }, true],
-  ["failed once, by hand", { status: "exited", finishedAt: 1, error: "port is taken", restartPolicy: "no" }, false],
-  ["was never started", { status: "created", error: "port is taken", restartPolicy: "always" }, false],
+const AGAIN = { startedAt: BOOT + 5000, finishedAt: BOOT + 1 };
+const OVER = { status: "exited", startedAt: BOOT + 5000, finishedAt: BOOT + 9000 };
+const ENDED = { status: "exited", startedAt: BOOT - 9000 };
+
+test.each<[string, Partial<FoundContainer>, AtBackup]>([
+  ["runs by the engine", { ...AGAIN, restartPolicy: "always" }, "ran"],
+  ["runs for the first time by the engine", { startedAt: BOOT + 5000, restartPolicy: "unless-stopped" }, "ran"],
+  ["restarts again and again", { ...AGAIN, status: "restarting", restartPolicy: "on-failure" }, "ran"],
+  ["was found dead at the boot", { ...ENDED, finishedAt: BOOT + 1, exitCode: 255 }, "ran"],
+  ["was found dead at the boot and was started by a unit", AGAIN, "ran"],
+  ["ended before the boot", { ...ENDED, finishedAt: BOOT - 1 }, "stopped"],
+  ["could not be started", { ...ENDED, error: "no such mount", restartPolicy: "always" }, "ran"],
+  ["failed once, by hand", { ...ENDED, error: "port is taken" }, "stopped"],
+  ["was never started", { status: "created", error: "port is taken", restartPolicy: "always" }, "stopped"],
+  ["the engine started and that ended", { ...OVER, restartPolicy: "always" }, "ran"],
+  ["the engine gave up", { ...OVER, exitCode: 1, restartPolicy: "on-failure" }, "ran"],
+  ["a timer started, which ended by itself", OVER, "started later"],
+  ["a timer started, which failed", { ...OVER, exitCode: 3 }, "started later"],
+  ["did its work again after the boot", { ...OVER, restartPolicy: "on-failure" }, "started later"],
+  ["a timer has just started", { startedAt: BOOT + 5000, finishedAt: BOOT - 60_000 }, "started later"],
+  ["was made after the boot", { startedAt: BOOT + 5000, createdAt: BOOT + 4000 }, "started later"],
 ])("a container that %s", (_, changes, expected) => {
-  expect(ranAtBackup(container(changes), BOOT)).toBe(expected);
+  expect(atBackup(container(changes), BOOT)).toBe(expected);
 });
 
 function guest(exitCode: number, stdout: string, stderr = ""): Guest {
@@ -33,16 +47,22 @@ function guest(exitCode: number, stdout: string, stderr = ""): Guest {
 test("reads what the engine prints, errors with any characters included", async () => {
   const text = [
     `btime\t${BOOT / 1000}`,
-    'container\t/my-app.v2\trunning\thealth\t0001-01-01T00:00:00Z\tunless-stopped\t""',
-    'container\t/nas\texited\t\t2026-11-20T03:00:10.5Z\talways\t"mount \\"/x\\":\\tno route"',
+    "container\t/my-app.v2\trunning\thealth\t2026-11-20T03:00:08Z\t0001-01-01T00:00:00Z\t2026-01-01T00:00:00.1Z\t0\t" +
+      'unless-stopped\t""',
+    "container\t/nas\texited\t\t2026-11-19T03:00:00Z\t2026-11-20T03:00:10.5Z\t2026-01-01T00:00:00Z\t255\t" +
+      'always\t"mount \\"/x\\":\\tno route"',
     "",
   ].join("\n");
   expect(await findContainers(guest(0, text))).toEqual({
     bootedAt: BOOT,
     containers: [
-      container({ name: "my-app.v2", hasHealthCheck: true, restartPolicy: "unless-stopped" }),
       container({
-        ...{ name: "nas", status: "exited", finishedAt: BOOT + 10_500, restartPolicy: "always" },
+        ...{ name: "my-app.v2", hasHealthCheck: true, restartPolicy: "unless-stopped", startedAt: BOOT + 8000 },
+        createdAt: Date.parse("2026-01-01T00:00:00.1Z"),
+      }),
+      container({
+        ...{ name: "nas", status: "exited", finishedAt: BOOT + 10_500, restartPolicy: "always", exitCode: 255 },
+        ...{ startedAt: BOOT - 86_400_000, createdAt: Date.parse("2026-01-01T00:00:00Z") },
         error: 'mount "/x":\tno route',
       }),
     ],
@@ -51,6 +71,7 @@ test("reads what the engine prints, errors with any characters included", async 
 
 test("a guest without Docker, without containers, and an engine that is silent are three things", async () => {
   expect(await findContainers(guest(0, "no-docker\n"))).toEqual({ hasNoDocker: true });
+  expect(await findContainers(guest(0, "no-docker podman\n"))).toEqual({ hasNoDocker: true, otherEngine: "podman" });
   expect(await findContainers(guest(0, `btime\t${BOOT / 1000}\n`))).toEqual({ bootedAt: BOOT, containers: [] });
   expect(await findContainers(guest(1, "", "Cannot connect to the Docker daemon"))).toEqual({
     problem: "Cannot connect to the Docker daemon",
@@ -69,26 +90,36 @@ test("an engine whose command the agent does not find is not taken for none", as
   expect(await findContainers(guest(1, "", problem))).toEqual({ problem });
 });
 
-test("the script runs in a real shell and asks for all containers at once", async () => {
-  const bin = mkdtempSync(join(tmpdir(), "homelab-docker-"));
-  const docker = join(bin, "docker");
-  const line = 'container\\t/%s\\trunning\\t\\t0001-01-01T00:00:00Z\\talways\\t""\\n';
-  writeFileSync(
-    docker,
-    `#!/bin/sh\ncase $1 in\nps) printf 'one\\ntwo\\n' ;;\ninspect) shift 5; for id; do printf '${line}' "$id"; done ;;\nesac\n`,
-  );
-  chmodSync(docker, 0o755);
-  const run: Guest["run"] = async ([program = "", ...args]) =>
+describe("the script in a real shell", () => {
+  let bin: string;
+  beforeEach(() => (bin = mkdtempSync(join(tmpdir(), "homelab-docker-"))));
+  afterEach(() => rmSync(bin, { recursive: true }));
+
+  function program(name: string, script: string): void {
+    writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
+    chmodSync(join(bin, name), 0o755);
+  }
+
+  const run: Guest["run"] = async ([shell = "", ...args]) =>
     new Promise((resolve) => {
       const env = { ...process.env, PATH: `${bin}:${process.env["PATH"] ?? ""}` };
-      execFile(program, args, { env }, (error, stdout, stderr) => {
+      execFile(shell, args, { env }, (error, stdout, stderr) => {
         resolve({ exitCode: error === null ? 0 : 1, stdout, stderr });
       });
     });
-  try {
+
+  test("asks for all containers at once", async () => {
+    const line = 'container\\t/%s\\trunning\\t\\t0001-01-01T00:00:00Z\\t\\t\\t0\\talways\\t""\\n';
+    program(
+      "docker",
+      `case $1 in\nps) printf 'one\\ntwo\\n' ;;\ninspect) shift 5; for id; do printf '${line}' "$id"; done ;;\nesac`,
+    );
     const found = await findContainers({ ...guest(0, ""), run });
     expect(found).toMatchObject({ containers: [{ name: "one" }, { name: "two" }] });
-  } finally {
-    rmSync(bin, { recursive: true });
-  }
+  });
+
+  test("Podman behind Docker's name is not taken for Docker", async () => {
+    program("docker", "echo podman version 4.3.1");
+    expect(await findContainers({ ...guest(0, ""), run })).toEqual({ hasNoDocker: true, otherEngine: "podman" });
+  });
 });
