@@ -142,6 +142,25 @@ function program(setExit: (code: number) => void): Command {
       });
     });
 
+  root
+    .command("adopt")
+    .description(
+      "take what runs already into a production stack whose state is empty or lost; nothing that runs is changed",
+    )
+    .option("-s, --stack <stack>", "production's stack", "prod")
+    .option("--no-docker", "leave out what runs in the VM")
+    .action(async ({ stack, docker }: { stack: string; docker: boolean }) => {
+      const [{ adoptCommand }, { watchInterrupts }] = await Promise.all([
+        import("./adopt/command.ts"),
+        import("./interrupt.ts"),
+      ]);
+      await withProgress("adopt", async (progress) => {
+        using interruption = watchInterrupts(() => progress.line("Ending; press Ctrl-C again not to wait for pulumi."));
+        const args = { projectDir: process.cwd(), stack, docker, progress, signal: interruption.signal };
+        setExit(await adoptCommand(args));
+      });
+    });
+
   const backup = root.command("backup").description("backups of the Docker VM");
   backup
     .command("now")

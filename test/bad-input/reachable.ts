@@ -11,6 +11,8 @@ export class ReachableApis implements AsyncDisposable {
   private constructor(
     readonly api: ApiLab,
     readonly environment: NodeJS.ProcessEnv,
+    /** Requests that Cloudflare has seen, one JSON object a line. */
+    readonly dnsRequestLog: string,
     private readonly cloudflare: RunningServer,
   ) {}
 
@@ -34,7 +36,7 @@ export class ReachableApis implements AsyncDisposable {
       SSL_CERT_FILE: ca,
       NODE_EXTRA_CA_CERTS: ca,
     };
-    return new ReachableApis(api, environment, cloudflare);
+    return new ReachableApis(api, environment, join(dir, "cloudflare-requests.ndjson"), cloudflare);
   }
 
   /** How many requests Cloudflare got so far. */
