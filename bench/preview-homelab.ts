@@ -89,7 +89,8 @@ export class PreviewHomelab implements AsyncDisposable {
   }
 
   private async createEmptyProject(): Promise<void> {
-    const options = 'runtime: { name: nodejs, options: { typescript: false, nodeargs: "--import tsx" } }';
+    const options =
+      'runtime: { name: nodejs, options: { typescript: false, nodeargs: "-r ../toolchain/typescript.cjs" } }';
     await mkdir(this.emptyDir);
     await writeFile(join(this.emptyDir, "Pulumi.yaml"), `name: empty\n${options}\nmain: index.ts\n`);
     await writeFile(join(this.emptyDir, "package.json"), '{ "name": "empty", "main": "index.ts" }\n');

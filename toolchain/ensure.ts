@@ -173,7 +173,7 @@ async function build(
  * in a call that this host does not know. They must equal `runtime.options` of Pulumi.yaml.
  */
 const LANGUAGE_HOST_LAUNCHER = `#!/bin/sh
-exec "$(dirname "$0")/pulumi-language-nodejs-host" -typescript=false "-nodeargs=--import tsx" "$@"
+exec "$(dirname "$0")/pulumi-language-nodejs-host" -typescript=false "-nodeargs=-r ../toolchain/typescript.cjs" "$@"
 `;
 
 async function installLanguageHost(file: string, bin: string): Promise<void> {

@@ -26,7 +26,7 @@ const RUNTIME = `runtime:
   name: nodejs
   options:
     typescript: false
-    nodeargs: "--import tsx"
+    nodeargs: "-r ../toolchain/typescript.cjs"
 main: stacks/index.ts
 requiredPulumiVersion: ">=3.259.0"
 plugins:
@@ -56,7 +56,15 @@ export class Workspace implements AsyncDisposable {
     await symlink(join(toolchain.pulumiPluginsHome, "plugins"), join(dir, "home", "plugins"));
     // Copied: the program finds its project by its own path.
     for (const name of ["stacks", "services"]) await cp(join(REPO_DIR, name), join(project, name), { recursive: true });
-    for (const name of ["components", "provider", "pve", "node_modules", "package.json", "tsconfig.json"]) {
+    for (const name of [
+      "components",
+      "provider",
+      "pve",
+      "toolchain",
+      "node_modules",
+      "package.json",
+      "tsconfig.json",
+    ]) {
       await symlink(join(REPO_DIR, name), join(project, name));
     }
     const workspace = new Workspace(dir, project, {

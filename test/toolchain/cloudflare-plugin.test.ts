@@ -30,6 +30,8 @@ beforeAll(async () => {
   for (const folder of ["state", "home", "project"]) await mkdir(path.join(dir, folder));
   await symlink(path.join(toolchain.pulumiPluginsHome, "plugins"), path.join(dir, "home", "plugins"));
   await symlink(path.join(__dirname, "..", "..", "node_modules"), path.join(dir, "project", "node_modules"));
+  // The language host that is built here gives every program the runtime options of this project.
+  await symlink(path.join(__dirname, "..", "..", "toolchain"), path.join(dir, "toolchain"));
   const tls = await selfSigned("127.0.0.1");
   await writeFile(path.join(dir, "ca.pem"), tls.cert);
   const spec = labSpec({ cloudflare: { apiToken: token, zones, port: 0 } });
