@@ -11,6 +11,10 @@ const borders = [
   { target: "./services", from: ["./stacks", "./components", "./provider", "./lab", "./cli", "./toolchain", "./pve"] },
   { target: "./components", from: ["./stacks", "./lab", "./cli", "./toolchain", "./pve", "./provider/resources"] },
   { target: "./stacks", from: ["./lab", "./cli", "./toolchain", "./pve", "./provider/resources"] },
+  { target: "./policy", from: ["./components", "./services", "./provider", "./lab", "./cli", "./toolchain", "./pve"] },
+  // The form of the operator's settings, and no program: the policies judge what the programs declare.
+  { target: "./policy", from: "./stacks", except: ["./config-schema.ts", "./consent.ts"] },
+  { target: ["./stacks", "./components", "./services", "./provider", "./lab", "./cli", "./pve"], from: "./policy" },
   { target: "./toolchain", from: ["./stacks", "./components", "./services", "./provider", "./lab", "./cli", "./pve"] },
 ];
 

@@ -10,6 +10,13 @@ export function warningsIn(output: string): string[] {
   return messagesIn(output, "warning");
 }
 
+/** What mandatory policies say, which stands apart from Pulumi's errors. */
+export function violationsIn(output: string): string[] {
+  const section = output.split(/^Policies:$/m)[1]?.split(/^(?:Diagnostics|Resources|Outputs):$/m)[0] ?? "";
+  const found = section.matchAll(/^\s*- \[mandatory\][^\n]*\n\s*(\S[^\n]*)$/gm);
+  return [...new Set([...found].flatMap(([, text]) => text ?? []))];
+}
+
 /** What stands below "Diagnostics", or anywhere where a command ends before it has any. */
 function messagesIn(output: string, kind: "error" | "warning"): string[] {
   const diagnostics = output.split(/^Diagnostics:$/m)[1]?.split(/^(?:Resources|Outputs):$/m)[0] ?? output;

@@ -216,6 +216,33 @@ export const timeoutsSchema = z.strictObject({
   canarySkewSeconds: z.int("a number of seconds from 0").nonnegative("a number of seconds from 0"),
 });
 
+/**
+ * What the operator allows for a while, although it loses something. An expired consent allows nothing and may stay for the
+ * record.
+ */
+export const consentSchema = z
+  .array(
+    z.strictObject({
+      /** `replace` and `delete`: the resource's protection is lifted, so the next update may do either. */
+      action: z.enum(["replace", "delete"], { error: "replace or delete" }),
+      /** Pulumi's name of the resource, such as docker-vm or postgres-data. */
+      resource: nonEmpty("the name of a resource, such as docker-vm"),
+      /** In quotes, or YAML makes a date of it. */
+      until: z.iso.datetime({ offset: true, error: 'a time with zone in quotes, such as "2026-11-20T02:00:00+01:00"' }),
+      reason: nonEmpty("one sentence that says why"),
+    }),
+    "a list of {action, resource, until, reason}",
+  )
+  .default([]);
+
+/** Containers that may be privileged or reach Docker itself. Each is as powerful as the machine's root. */
+export const privilegedContainersSchema = z
+  .array(
+    z.strictObject({ container: dnsLabel, reason: nonEmpty("one sentence that says why") }),
+    "a list of {container, reason}",
+  )
+  .default([]);
+
 /** Keys of every stack. */
 export const sharedShape = {
   node: dnsLabel,
@@ -233,5 +260,7 @@ export const prodShape = {
   backup: backupSchema,
   dns: dnsSchema,
   readiness: readinessSchema,
+  consent: consentSchema,
+  privilegedContainers: privilegedContainersSchema,
 };
 export const drillShape = { drill: drillSchema, targets: targetsSchema, timeouts: timeoutsSchema };

@@ -34,6 +34,7 @@ async function runStack(): Promise<Record<string, unknown>> {
   const { raw, encryptedKeys, secrets } = readPulumiConfig();
   const context = { stack, projectDir: projectDir(), secretKeys: encryptedKeys, catalogue, environment: process.env };
   const config = await checkedConfig(raw, context);
+  warnWithoutPolicies(context.projectDir);
   switch (config.kind) {
     case "prod": {
       const zoneId = catalogue.some(({ route }) => route !== undefined) ? config.dns.zoneId : undefined;
@@ -63,6 +64,15 @@ async function runStack(): Promise<Record<string, unknown>> {
       return drill(config, catalogue, stack);
     }
   }
+}
+
+/** Set but empty is an answer: the operator wants none. */
+function warnWithoutPolicies(projectDir: string): void {
+  if (process.env["PULUMI_OPTION_POLICY_PACK"] !== undefined) return;
+  const pack = path.join(projectDir, "policy/homelab-policies");
+  void pulumi.log.warn(
+    `No policies judge this stack, unless --policy-pack names them. Run: export PULUMI_OPTION_POLICY_PACK=${pack}`,
+  );
 }
 
 async function checkedConfig(raw: Readonly<Record<string, string>>, context: ConfigContext): Promise<StackConfig> {

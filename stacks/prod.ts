@@ -11,6 +11,7 @@ import { Service } from "../components/service";
 import type { SshTarget } from "../provider/contract/production";
 import type { ServiceSpec } from "../services/spec";
 import { dockerVmAddress, rootCertificateFile, type ProdConfig } from "./config";
+import { activeConsents } from "./consent";
 import type { DeploymentLog } from "./deployments";
 import { lockedReference, unlockedImages, type ImagesLock } from "./images-lock";
 
@@ -28,6 +29,7 @@ export interface ProdParts {
 export function prod(config: ProdConfig, parts: ProdParts): Record<string, unknown> {
   const { catalogue } = parts;
   const { node, dockerVm, backup, readiness } = config;
+  liftProtection(config);
   const address = dockerVmAddress(config);
   const ssh: SshTarget = {
     address,
@@ -79,6 +81,20 @@ export function prod(config: ProdConfig, parts: ProdParts): Record<string, unkno
     urls: catalogue.flatMap((spec) => hostNameOf(spec, config.zone) ?? []).map((hostName) => `https://${hostName}/`),
     backupJob: backupPlan.jobId,
   };
+}
+
+/** What an unexpired consent names may be replaced or deleted by this update; all else keeps its protection. */
+function liftProtection({ consent }: ProdConfig): void {
+  const lifted = new Map(
+    activeConsents(consent, new Date(), "replace", "delete").map((given) => [given.resource, given] as const),
+  );
+  if (lifted.size === 0) return;
+  pulumi.runtime.registerStackTransformation(({ name, props, opts }) => {
+    const given = lifted.get(name);
+    if (given === undefined || opts.protect !== true) return undefined;
+    void pulumi.log.warn(`${name} is not protected until ${given.until}: ${given.reason}`);
+    return { props, opts: { ...opts, protect: false } };
+  });
 }
 
 /** In start order, each after the services that it depends on. */

@@ -1,8 +1,11 @@
 /** The operator's own `pulumi`, in their project and environment. */
 import { spawn } from "node:child_process";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { CliError, hasCode } from "../errors";
-import { errorsIn } from "../pulumi-errors";
+import { REPO_DIR } from "../lab/node-command";
+import { POLICY_PACK, POLICY_PACK_VARIABLE } from "../policy-pack";
+import { errorsIn, violationsIn } from "../pulumi-errors";
 
 /** How `pulumi` ended, and everything it wrote. */
 export interface PulumiResult {
@@ -20,14 +23,18 @@ export interface PulumiOptions {
 /** Runs `pulumi`, whatever its exit code. */
 export type RunPulumi = (args: readonly string[], options?: PulumiOptions) => Promise<PulumiResult>;
 
-/** `pulumi` of the PATH in a project folder; without `env` in this process's own environment. */
+/**
+ * `pulumi` of the PATH in a project folder; without `env` in this process's own environment. The policies judge each update,
+ * unless the environment names others, or none.
+ */
 export function pulumiIn(projectDir: string, env: NodeJS.ProcessEnv = process.env): RunPulumi {
+  const withPolicies = { [POLICY_PACK_VARIABLE]: join(REPO_DIR, POLICY_PACK), ...env };
   return async (args, { onLine, signal } = {}) =>
     new Promise((resolve, reject) => {
       // A process group of its own: Ctrl-C reaches only this process, which passes it on once, to `pulumi` alone.
       const child = spawn("pulumi", [...args, "--non-interactive", "--color=never"], {
         cwd: projectDir,
-        env,
+        env: withPolicies,
         stdio: ["ignore", "pipe", "pipe"],
         detached: true,
       });
@@ -55,7 +62,7 @@ export function pulumiIn(projectDir: string, env: NodeJS.ProcessEnv = process.en
 
 /** What is wrong, in Pulumi's own words: the diagnostics without progress, or the end of the output. */
 export function problemIn({ output }: PulumiResult): string {
-  const own = errorsIn(output).filter(
+  const own = [...errorsIn(output), ...violationsIn(output)].filter(
     (text) => !/^(?:preview|update|destroy) failed$|running inline program|^an unhandled/.test(text),
   );
   if (own.length > 0) return own.join(" ");

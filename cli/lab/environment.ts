@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import { CliError, causeOf } from "../errors";
+import { POLICY_PACK, POLICY_PACK_VARIABLE } from "../policy-pack";
 import { CLOUDFLARE_PORT } from "./spec-from-stacks";
 import type { LabPaths } from "./paths";
 import { LAB_VARIABLE } from "./processes";
@@ -51,6 +52,7 @@ export function labEnvironment(args: EnvironmentArgs): Record<string, string> {
     PULUMI_CONFIG_PASSPHRASE: args.passphrase,
     PULUMI_SKIP_UPDATE_CHECK: "true",
     PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION: "true",
+    [POLICY_PACK_VARIABLE]: join(paths.project, POLICY_PACK),
     PROXMOX_VE_ENDPOINT: `https://${args.nodeAddress}:8006/`,
     PROXMOX_VE_API_TOKEN: args.apiToken,
     CLOUDFLARE_API_TOKEN: args.cloudflareToken,

@@ -11,6 +11,7 @@ const LINKED = [
   "cli",
   "components",
   "lab",
+  "policy",
   "node_modules",
   "provider",
   "pve",

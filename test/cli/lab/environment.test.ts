@@ -16,7 +16,12 @@ test("nothing of the operator's own environment comes along but terminal and mac
   expect(Object.keys(environment).sort()).toEqual([
     ...["CLOUDFLARE_API_TOKEN", "CLOUDFLARE_BASE_URL", "HOME", "HOMELAB_ACCEL", "HOMELAB_LAB", "LANG"],
     ...["NODE_EXTRA_CA_CERTS", "PATH", "PROXMOX_VE_API_TOKEN", "PROXMOX_VE_ENDPOINT", "PULUMI_BACKEND_URL"],
-    ...["PULUMI_CONFIG_PASSPHRASE", "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "PULUMI_HOME"],
+    ...[
+      "PULUMI_CONFIG_PASSPHRASE",
+      "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION",
+      "PULUMI_HOME",
+      "PULUMI_OPTION_POLICY_PACK",
+    ],
     ...["PULUMI_SKIP_UPDATE_CHECK", "SHELL", "SSL_CERT_FILE", "TERM", "USER"],
   ]);
 });
