@@ -1,6 +1,6 @@
 /**
  * The drill against the shell script `drill.sh`, which makes the same calls, waits and checks: on one lab with the same archive,
- * in turns. Then previews without a change of what stands there.
+ * in turns. Before that, previews without a change of what stands there.
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -53,7 +53,8 @@ export async function measureDrill(log: Log): Promise<Line[]> {
     const steps: StepArgs = { lab, progress, evidenceDir };
     await bringProdUp(steps);
     await backUp(steps);
-    return [...(await compareDrills(steps)), ...(await measurePlans(lab, progress))];
+    const plans = await measurePlans(lab, progress);
+    return [...(await compareDrills(steps)), ...plans];
   });
 }
 
@@ -86,6 +87,7 @@ async function timeDrill(steps: StepArgs): Promise<{ run: DrillRun; source: Evid
   };
   // The recovery point is a check of the script too.
   const checks = evidence.checks.length + (evidence.rpo.seconds === null ? 0 : 1);
+  steps.progress.line(`  drill: ${printPhases(phases)}; up ${up.toFixed(2)} s, destroy ${destroy.toFixed(2)} s`);
   return { run: { phases, up, destroy, checks }, source: evidence.source };
 }
 
@@ -124,7 +126,13 @@ async function timeScript({ lab, progress }: StepArgs, source: Evidence["source"
   const { stdout } = await progress.step("bench/drill.sh", ({ detail }) =>
     runInsideOrThrow(paths, ["sh", join(REPO_DIR, "bench", "drill.sh"), checksFile], { env, onLine: detail }),
   );
-  return readScriptRun(stdout);
+  const run = readScriptRun(stdout);
+  progress.line(`  script: ${printPhases(run.phases)}; removal ${run.remove.toFixed(2)} s`);
+  return run;
+}
+
+function printPhases(phases: Readonly<Record<Phase, number>>): string {
+  return PHASES.map((phase) => `${phase} ${phases[phase].toFixed(2)} s`).join(", ");
 }
 
 /** The lines of the table. The best of each side counts. */

@@ -17,7 +17,7 @@ import { cliConfiguration, terraformProject } from "./terraform-project";
 const RUNS = 3;
 const WHAT = "preview of prod without a change";
 
-/** Needs a deployed prod. Afterwards the lab's Terraform knows the same resources; the lab is of no further use. */
+/** Needs a deployed prod. Afterwards there is a second image, and the lab's folder holds Terraform's state. */
 export async function measurePlans(lab: RunningLab, progress: Progress): Promise<Line[]> {
   const stack = lab.files.prod.name;
   const preview = async (...flags: string[]): Promise<number> =>
