@@ -17,14 +17,16 @@ export async function isProcessAlive(pid: number, since: Date): Promise<boolean>
   } catch (error) {
     return hasCode(error, "EPERM");
   }
-  const started = await startOf(pid);
+  const stat = await readFileIfThere(`/proc/${pid}/stat`);
+  if (stat === undefined) return true;
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  // Killed, but nobody has asked for its end yet, as in containers without an init.
+  if (fields[0] === "Z" || fields[0] === "X") return false;
+  const started = await startOf(Number(fields[19]));
   return started === undefined || started.getTime() <= since.getTime() + SLACK_MS;
 }
 
-async function startOf(pid: number): Promise<Date | undefined> {
-  const stat = await readFileIfThere(`/proc/${pid}/stat`);
-  if (stat === undefined) return undefined;
-  const ticks = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+async function startOf(ticks: number): Promise<Date | undefined> {
   const boot = /^btime (\d+)$/m.exec(await readFile("/proc/stat", "utf8"))?.[1];
   if (!Number.isFinite(ticks) || boot === undefined) return undefined;
   return new Date((Number(boot) + ticks / TICKS_PER_SECOND) * 1000);

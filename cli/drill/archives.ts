@@ -1,6 +1,6 @@
 /** Which archives a row of drills goes over. */
 import type { PveClient } from "../../pve/client";
-import { type BackupItem, listBackups } from "../../pve/nodes/storage";
+import { type BackupItem, listBackups, storageStatus } from "../../pve/nodes/storage";
 import { candidateOf } from "../../provider/restore-point-choice";
 import type { DrillConfig } from "../../stacks/config";
 import { CliError } from "../errors";
@@ -24,10 +24,16 @@ export async function selectArchives(
   { node, backupStorage, dockerVm: { vmId } }: Pick<DrillConfig, "node" | "backupStorage" | "dockerVm">,
   selection: Exclude<Selection, { by: "configuration" }>,
 ): Promise<BackupItem[]> {
+  const subject = `Unable to choose archives of VM ${vmId} on storage ${backupStorage}`;
+  if ((await storageStatus(client, node, backupStorage)).type === "pbs") {
+    throw new CliError(
+      `${subject}: it is a Proxmox Backup Server, whose backups this version does not support. ` +
+        "Back the VM up to a storage with vzdump archives too, and name that in homelab:backupStorage.",
+    );
+  }
   const there = (await listBackups(client, node, backupStorage, vmId))
     .filter((item) => candidateOf(item, vmId).length > 0)
     .sort((left, right) => right.ctime - left.ctime);
-  const subject = `Unable to choose archives of VM ${vmId} on storage ${backupStorage}`;
   if (there.length === 0) {
     throw new CliError(
       `${subject}: the token sees none. Make one (homelab backup now), or grant it VM.Backup on /vms/${vmId} and ` +

@@ -18,7 +18,7 @@ export interface DrillCommandArgs {
 /** Gives the exit code. */
 export async function drillCommand(args: DrillCommandArgs): Promise<number> {
   const { projectDir, stack, last, archives, keep, progress, signal } = args;
-  const config = await readDrillConfig(projectDir, stack);
+  const config = await readDrillConfig(projectDir, stack, process.env);
   const selection: Selection =
     last !== undefined
       ? { by: "last", count: last }

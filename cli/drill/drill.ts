@@ -3,10 +3,11 @@
  * table at the end. A drill that could not begin leaves evidence as well, whatever stopped it.
  */
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { type Evidence, evidenceSchema } from "../../provider/contract/evidence";
 import type { RestorePoint } from "../../provider/contract/run";
 import { readFileIfThere } from "../../provider/files";
+import { readJournalIfThere } from "../../provider/journal";
 import { recordRefusal } from "../../provider/refusal";
 import { PveClient } from "../../pve/client";
 import type { BackupItem } from "../../pve/nodes/storage";
@@ -16,9 +17,13 @@ import { CliError, hasCode } from "../errors";
 import type { Progress } from "../progress";
 import { type Selection, selectArchives } from "./archives";
 import { explainStart } from "../pulumi-errors";
+import { type Claim, claimStack } from "./claim";
 import { copyNaming } from "./config";
 import { problemIn, type PulumiResult, type RunPulumi } from "./pulumi";
-import { type DrillRow, drillTable } from "./table";
+import { recoverStack } from "./recovery";
+import { clearingDeadLocks } from "./stack-lock";
+import { readDrillState } from "./stack-state";
+import { type DrillRow, drillTable, isPassed } from "./table";
 
 export interface DrillArgs {
   readonly config: DrillConfig;
@@ -34,16 +39,23 @@ export interface DrillArgs {
   readonly client?: PveClient;
 }
 
-/** Runs the drills and prints the table. Gives the exit code: 0 only if every drill passed. */
-export async function runDrills(args: DrillArgs): Promise<number> {
-  const { progress, signal, selection } = args;
-  await requireNoStandingDrill(args);
+/**
+ * Runs the drills and prints the table. Gives the exit code: 0 only if every drill passed. What an earlier command left that
+ * was killed is removed first.
+ */
+export async function runDrills(given: DrillArgs): Promise<number> {
+  const { progress, signal, selection, stack, config } = given;
+  const evidenceDir = config.files.evidence;
+  const pulumi = clearingDeadLocks(given.pulumi, stack, (line) => progress.line(line));
+  const args: DrillArgs = { ...given, pulumi };
+  await using claim = await claimStack(evidenceDir, stack);
+  await recoverStack({ pulumi, stack, evidenceDir, abandoned: claim.abandoned, progress });
   const archives = await archivesOf(args);
   const rows: DrillRow[] = [];
   try {
     for (const archive of archives) {
       signal.throwIfAborted();
-      rows.push(await oneDrill(args, archive));
+      rows.push(await oneDrill(args, claim, archive));
     }
     signal.throwIfAborted();
   } finally {
@@ -53,7 +65,7 @@ export async function runDrills(args: DrillArgs): Promise<number> {
     if (left > 0) progress.line(`${left} of ${archives.length} drills were not run or not finished.`);
   }
   const asked = selection.by === "last" ? selection.count : archives.length;
-  return rows.length === asked && rows.every(({ evidence }) => evidence?.verdict === "passed") ? 0 : 1;
+  return rows.length === asked && rows.every(isPassed) ? 0 : 1;
 }
 
 /** The archives to drill; undefined stands for what the configuration chooses. */
@@ -69,51 +81,43 @@ async function archivesOf(args: DrillArgs): Promise<(BackupItem | undefined)[]> 
   return archives;
 }
 
-/** A drill that stands is somebody's: it is not destroyed to make room for another. */
-async function requireNoStandingDrill({ pulumi, stack }: DrillArgs): Promise<void> {
-  const result = await pulumi(["stack", "export", "-s", stack]);
-  if (result.code !== 0) {
-    requireStart(result, stack);
-    throw new CliError(
-      `Unable to begin a drill: the state of stack ${stack} can't be read: ${problemIn(result)}. ` +
-        `Make the stack with pulumi stack init ${stack}, or log in to the backend that has it.`,
-    );
-  }
-  if (!/"type":\s*"homelab:drill:Lease"/.test(result.output)) return;
-  throw new CliError(
-    `Unable to begin a drill: one stands in stack ${stack}. Run pulumi destroy -s ${stack} when nobody needs it any more.`,
-  );
-}
-
-/** @throws CliError when Pulumi could not begin: stack, passphrase, lock, version. */
-function requireStart({ output }: PulumiResult, stack: string): void {
-  const cause = explainStart(output, stack);
-  if (cause !== undefined) throw new CliError(cause);
-}
-
 /** One drill up to its removal. Only a removal that fails is an error. */
-async function oneDrill(args: DrillArgs, archive: BackupItem | undefined): Promise<DrillRow> {
+async function oneDrill(args: DrillArgs, claim: Claim, archive: BackupItem | undefined): Promise<DrillRow> {
   const { stack, projectDir, progress, pulumi, signal, keep, config } = args;
-  const evidenceDir = config.files.evidence;
-  const before = await runsIn(evidenceDir);
+  const before = await runsIn(config.files.evidence);
   await using copy = archive === undefined ? undefined : await copyNaming(projectDir, stack, archive.volid);
   const common = ["-s", stack, "--yes", "--skip-preview", ...(copy === undefined ? [] : ["--config-file", copy.file])];
   const title = archive === undefined ? `drill of stack ${stack}` : `drill of ${archive.volid}`;
-  const up = await attempt(progress, `${title}: pulumi up`, (onLine) => pulumi(["up", ...common], { onLine, signal }));
-  const begun = await newRun(evidenceDir, before);
-  if (up.code !== 0 && begun === undefined && !signal.aborted) await refuse(args, archive, up);
-  // What keeps Pulumi from beginning keeps it from destroying too, and there is nothing to destroy.
-  if (up.code !== 0 && begun === undefined) requireStart(up, stack);
+  const up = await attempt(progress, `${title}: pulumi up`, async (onLine) => {
+    const claims: Promise<void>[] = [];
+    const watch = (line: string): void => {
+      const runId = BEGUN.exec(line)?.[1];
+      if (runId !== undefined && !keep) claims.push(claim.add(runId));
+      onLine(line);
+    };
+    const result = await pulumi(["up", ...common], { onLine: watch, signal });
+    await Promise.all(claims);
+    return result;
+  });
+  // What keeps Pulumi from beginning keeps it from reading the state and from destroying too.
+  const noStart = up.code === 0 ? undefined : explainStart(up.output, stack);
+  let runDir = noStart === undefined ? await ownRun(args, before) : undefined;
+  if (up.code !== 0 && runDir === undefined && !signal.aborted) runDir = await refuse(args, archive, up);
+  if (noStart !== undefined) throw new CliError(noStart);
   if (!keep || up.code !== 0) {
+    if (runDir !== undefined) await claim.add(basename(runDir));
     const destroy = ["destroy", ...common];
     const down = await attempt(progress, `${title}: pulumi destroy`, (onLine) => pulumi(destroy, { onLine }));
     if (down.code !== 0) throw notRemoved(args, down);
   }
-  const run = await newRun(evidenceDir, before);
-  const evidence = run === undefined ? undefined : await readEvidence(evidenceDir, run);
-  if (run !== undefined) progress.line(`report   ${join(evidenceDir, run, "report.md")}`);
-  return { archive: archive?.volid, evidence, ...(evidence === undefined ? { problem: problemOf(up, run) } : {}) };
+  const evidence = runDir === undefined ? undefined : await readEvidence(runDir);
+  if (runDir !== undefined) progress.line(`report   ${join(runDir, "report.md")}`);
+  const problem = problemOf(up, runDir, evidence);
+  return { archive: archive?.volid, evidence, ...(problem === undefined ? {} : { problem }) };
 }
+
+/** What the lease says as soon as a run has begun. */
+const BEGUN = /\bRun (\d{8}T\d{6}Z-\w+-\w+) restores /;
 
 /** A step whose failure is a result: it is shown as failed and the drill goes on to its end. */
 async function attempt(
@@ -136,17 +140,27 @@ async function attempt(
 
 class StepFailed extends Error {}
 
-function problemOf(up: PulumiResult, run: string | undefined): string {
-  return run === undefined ? problemIn(up) : `run ${run} has no evidence; see its journal`;
+/** What keeps a drill from counting, whatever its evidence says. */
+function problemOf(up: PulumiResult, runDir: string | undefined, evidence: Evidence | undefined): string | undefined {
+  if (runDir === undefined) return problemIn(up);
+  if (evidence === undefined) return `run ${basename(runDir)} has no evidence; see its journal`;
+  if (evidence.verdict !== "passed" || up.code === 0) return undefined;
+  const ending = up.code === null ? "was ended by a signal" : `ended with code ${up.code}`;
+  return `pulumi up ${ending} although the run's verdict is passed: ${problemIn(up)}`;
 }
 
-/** Whatever kept the drill from beginning: configuration, engine, capacity. */
-async function refuse({ config, stack }: DrillArgs, archive: BackupItem | undefined, up: PulumiResult): Promise<void> {
+/** Writes down whatever kept the drill from beginning: configuration, engine, capacity. Gives the folder of the evidence. */
+async function refuse(
+  { config, stack }: DrillArgs,
+  archive: BackupItem | undefined,
+  up: PulumiResult,
+): Promise<string> {
   const restorePoint: RestorePoint | null =
     archive === undefined
       ? null
       : { archive: archive.volid, archiveTime: archive.ctime, archiveBytes: archive.size, notes: archive.notes ?? "" };
-  await recordRefusal({ ...plannedRun(config, stack), restorePoint }, problemIn(up));
+  const { evidenceFile } = await recordRefusal({ ...plannedRun(config, stack), restorePoint }, problemIn(up));
+  return dirname(evidenceFile);
 }
 
 function notRemoved({ config, stack }: DrillArgs, down: PulumiResult): CliError {
@@ -165,15 +179,24 @@ async function runsIn(evidenceDir: string): Promise<string[]> {
   return entries.filter((entry) => entry.isDirectory() && /^\d{8}T\d{6}Z-/.test(entry.name)).map(({ name }) => name);
 }
 
-/** The run that was not there before; run ids sort by time. */
-async function newRun(evidenceDir: string, before: readonly string[]): Promise<string | undefined> {
-  return (await runsIn(evidenceDir))
-    .filter((run) => !before.includes(run))
-    .sort()
-    .at(-1);
+/**
+ * Folder of the run that this command's update has begun: the one in the stack's state, or, where none came to be, the
+ * refusal that it wrote. Other stacks may write into the same evidence folder meanwhile.
+ */
+async function ownRun({ pulumi, stack, config }: DrillArgs, before: readonly string[]): Promise<string | undefined> {
+  const { run } = await readDrillState(pulumi, stack);
+  if (run !== undefined) return run.runDir;
+  const evidenceDir = config.files.evidence;
+  const added = (await runsIn(evidenceDir)).filter((name) => !before.includes(name)).sort();
+  for (const runDir of added.reverse().map((name) => join(evidenceDir, name))) {
+    const [first] = await readJournalIfThere(runDir);
+    if (first?.type !== "run-started" && first?.type !== "run-refused") continue;
+    if (first.stack === stack && first.node === config.node && first.vmId === config.drill.vmId) return runDir;
+  }
+  return undefined;
 }
 
-async function readEvidence(evidenceDir: string, run: string): Promise<Evidence | undefined> {
-  const text = await readFileIfThere(join(evidenceDir, run, "drill.json"));
+async function readEvidence(runDir: string): Promise<Evidence | undefined> {
+  const text = await readFileIfThere(join(runDir, "drill.json"));
   return text === undefined ? undefined : evidenceSchema.parse(JSON.parse(text));
 }

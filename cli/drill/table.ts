@@ -7,8 +7,13 @@ export interface DrillRow {
   /** Volume id; undefined when none was found. */
   readonly archive: string | undefined;
   readonly evidence: Evidence | undefined;
-  /** Why there is no evidence. */
+  /** Why there is no evidence, or why it does not count. */
   readonly problem?: string;
+}
+
+/** Whether a drill proved that the archive comes back. */
+export function isPassed({ evidence, problem }: DrillRow): boolean {
+  return evidence?.verdict === "passed" && problem === undefined;
 }
 
 const HEAD = ["archive", "age", "verdict", "RTO", "RPO", "reasons"] as const;
@@ -27,13 +32,13 @@ export function drillTable(rows: readonly DrillRow[]): string[] {
 
 function linesOf({ archive, evidence, problem }: DrillRow): string[][] {
   const name = (archive ?? evidence?.source.archive ?? "none").replace(/^.*\//, "");
-  const reasons = evidence === undefined ? [problem ?? "no evidence"] : evidence.reasons;
+  const reasons = [...(problem === undefined ? [] : [problem]), ...(evidence?.reasons ?? [])];
   const [first = "", ...more] = reasons.map((reason) => reason.replaceAll(/\s*\n\s*/g, " "));
   return [
     [
       name,
       age(evidence?.source.archiveAgeSeconds ?? null),
-      evidence?.verdict ?? "none",
+      evidence === undefined || (evidence.verdict === "passed" && problem !== undefined) ? "none" : evidence.verdict,
       measured(evidence?.rto.seconds ?? null),
       measured(evidence?.rpo.seconds ?? null),
       first,

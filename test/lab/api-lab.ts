@@ -33,16 +33,16 @@ export class RecordedBackups implements BackupEngine {
   /** What a backup does after it was recorded. */
   onVzdump: (request: VzdumpRequest, task: TaskContext) => Promise<void> = () => Promise.resolve();
   /** What the next restore does after it was recorded. */
-  onRestore: (request: RestoreRequest) => Promise<void> = (request) => request.writeConfig({ name: "restored" });
+  onRestore: (request: RestoreRequest, task: TaskContext) => Promise<void> = (request) => request.writeConfig({ name: "restored" });
 
   async vzdump(request: VzdumpRequest, task: TaskContext): Promise<void> {
     this.vzdumps.push(request);
     await this.onVzdump(request, task);
   }
 
-  async restore(request: RestoreRequest): Promise<void> {
+  async restore(request: RestoreRequest, task: TaskContext): Promise<void> {
     this.restores.push(request);
-    await this.onRestore(request);
+    await this.onRestore(request, task);
   }
 
   async extractConfig(archivePath: string): Promise<string> {

@@ -1,6 +1,6 @@
 /** The order of commands and what comes of them, with a `pulumi` that only writes what a drill would leave. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
 import path from "node:path";
 import { parse } from "yaml";
 import { readDrillConfig } from "../../../cli/drill/config";
@@ -18,7 +18,13 @@ import { FakePve } from "../../provider/support/fake-pve";
 const repo = path.resolve(__dirname, "../../..");
 const archiveAt = (day: number): string => `nas:backup/vzdump-qemu-200-2026_11_${day}-02_00_00.vma.zst`;
 const OK: PulumiResult = { code: 0, output: "" };
-const NO_RUN: PulumiResult = { code: 0, output: '{"deployment":{"resources":[]}}' };
+
+/** The stack's state, as `pulumi stack export` prints it. */
+function stateWith(run?: { runId: string; runDir: string }, types: readonly string[] = []): PulumiResult {
+  const lease = run === undefined ? [] : [{ type: "homelab:drill:Lease", outputs: { run } }];
+  const resources = [...lease, ...types.map((type) => ({ type }))];
+  return { code: 0, output: `warning: x\n${JSON.stringify({ deployment: { resources } }, undefined, 2)}\n` };
+}
 
 let dir: string;
 let config: DrillConfig;
@@ -29,6 +35,8 @@ let interrupt: AbortController;
 /** Verdict by archive; "refused": the update fails before a run begins. */
 let outcomes: Record<string, VerdictValue | "refused" | "interrupted">;
 let destroyResult: PulumiResult;
+/** How an update ends that has made its run; by default as its verdict says. */
+let upResult: PulumiResult | undefined;
 
 beforeEach(async () => {
   dir = await mkdtemp(path.join(tmpdir(), "homelab-drill-cli-"));
@@ -40,17 +48,22 @@ beforeEach(async () => {
   }));
   pve.backups.push({ volid: "nas:backup/other.vma", ctime: 1, size: 5, format: "vma" });
   commands = [];
+  standing = undefined;
+  standingTypes = ["homelab:drill:Verdict"];
   lines = [];
   interrupt = new AbortController();
   outcomes = {};
   destroyResult = OK;
+  upResult = undefined;
 });
 afterEach(async () => rm(dir, { recursive: true }));
 
 let lastRun: { runId: string; runDir: string } | undefined;
+let standing: { runId: string; runDir: string } | undefined;
+let standingTypes: string[];
 
 const pulumi: RunPulumi = async ([command = "", ...args]) => {
-  if (command === "stack") return NO_RUN;
+  if (command === "stack") return stateWith(standing, standingTypes);
   const file = args[args.indexOf("--config-file") + 1];
   const chosen = args.includes("--config-file")
     ? ((parse(await readFile(file ?? "", "utf8")) as { config: Record<string, { restorePoint: { archive: string } }> })
@@ -59,19 +72,29 @@ const pulumi: RunPulumi = async ([command = "", ...args]) => {
   commands.push(`${command} ${chosen}`);
   if (command === "destroy") {
     if (lastRun !== undefined && interrupt.signal.aborted) await closeAsAborted(lastRun, "destroyed");
+    if (destroyResult.code === 0) standing = undefined;
     return destroyResult;
   }
   const outcome = outcomes[chosen] ?? "passed";
   if (outcome === "refused")
     return { code: 1, output: "Diagnostics:\n    error: has no room\n    error: update failed" };
   await drillLeaves(chosen, outcome);
+  if (upResult !== undefined) return upResult;
   return outcome === "passed" ? OK : { code: 1, output: "error: Unable to pass" };
 };
 
-async function drillLeaves(archive: string, verdict: VerdictValue | "interrupted"): Promise<void> {
+/** A process id that no process has. */
+const NOBODY = 2 ** 22 + 1;
+
+async function drillLeaves(
+  archive: string,
+  verdict: VerdictValue | "interrupted" | "killed",
+  { stack = "drill", pid = process.pid }: { stack?: string; pid?: number } = {},
+): Promise<void> {
   const runId = newRunId("drill", new Date());
-  const { evidenceDir, ...run } = plannedRun(config, "drill");
+  const { evidenceDir, ...run } = plannedRun(config, stack);
   lastRun = { runId, runDir: path.join(evidenceDir, runId) };
+  if (stack === "drill") standing = lastRun;
   const restorePoint = { archive, archiveTime: Date.now() / 1000 - 3600, archiveBytes: 1, notes: "" };
   await appendEvent(lastRun, {
     ...{
@@ -79,8 +102,9 @@ async function drillLeaves(archive: string, verdict: VerdictValue | "interrupted
       ...run,
       restorePoint: { ...restorePoint, archiveTime: Math.round(restorePoint.archiveTime) },
     },
-    ...{ vmUuid: "6f0c1c3e-54a5-4a34-9d54-1a9b6a3f0c11", pid: process.pid },
+    ...{ vmUuid: "6f0c1c3e-54a5-4a34-9d54-1a9b6a3f0c11", pid, host: hostname() },
   });
+  if (verdict === "killed") return;
   if (verdict === "interrupted") {
     interrupt.abort(new Interrupted("SIGINT"));
     return;
@@ -146,10 +170,20 @@ test("archives are named by volume id or file name; one that is not there stops 
   expect(commands).toEqual([]);
 });
 
+test("a Proxmox Backup Server is not said to hold no archives", async () => {
+  pve.backups = [];
+  pve.storage = { ...pve.storage, type: "pbs" };
+  await expect(drill({ selection: { by: "last", count: 1 } })).rejects.toThrow(
+    "Unable to choose archives of VM 200 on storage nas: it is a Proxmox Backup Server, whose backups this version does not " +
+      "support. Back the VM up to a storage with vzdump archives too, and name that in homelab:backupStorage.",
+  );
+});
+
 test("without a selection the configuration chooses, and --keep leaves a passed drill standing", async () => {
   expect(await drill({ keep: true })).toBe(0);
   expect(commands).toEqual(["up configured"]);
   commands = [];
+  standing = undefined;
   outcomes = { configured: "failed" };
   expect(await drill({ keep: true })).toBe(1);
   expect(commands).toEqual(["up configured", "destroy configured"]);
@@ -159,15 +193,146 @@ test("a drill that could not begin leaves evidence with Pulumi's words", async (
   outcomes = { configured: "refused" };
   expect(await drill({})).toBe(1);
   expect(tableOf()[1]).toBe("none | - | failed | - | - | the run was refused before it began: has no room");
-  const [run = ""] = await readdir(config.files.evidence);
+  const [run = ""] = (await readdir(config.files.evidence)).filter((name) => /^\d/.test(name));
   expect(await readFile(path.join(config.files.evidence, run, "report.md"), "utf8")).toContain("has no room");
 });
 
-test("a drill that stands is left alone", async () => {
-  const standing: RunPulumi = async () => ({ code: 0, output: '{ "type": "homelab:drill:Lease" }' });
-  await expect(drill({ pulumi: standing })).rejects.toThrow(
-    "Unable to begin a drill: one stands in stack drill. Run pulumi destroy -s drill when nobody needs it any more.",
+test("the run of another stack in the same evidence folder is not taken for this drill's", async () => {
+  outcomes = { configured: "refused" };
+  const beside: RunPulumi = async (args, options) => {
+    const result = await pulumi(args, options);
+    if (args[0] === "up") await drillLeaves("nas:backup/other.vma", "passed", { stack: "drill-of-another" });
+    return result;
+  };
+  expect(await drill({ pulumi: beside })).toBe(1);
+  expect(tableOf()[1]).toBe("none | - | failed | - | - | the run was refused before it began: has no room");
+});
+
+test("an update that fails in spite of a passed verdict is no passed drill", async () => {
+  upResult = { code: 255, output: "error: unable to save the checkpoint" };
+  expect(await drill({})).toBe(1);
+  expect(tableOf()[1]).toBe(
+    "configured | 1.0 h | none | - | - | " +
+      "pulumi up ended with code 255 although the run's verdict is passed: unable to save the checkpoint",
   );
+});
+
+describe("a drill that stands", () => {
+  const STANDS =
+    "Unable to begin a drill: one stands in stack drill. Run pulumi destroy -s drill when nobody needs it any more.";
+  const runs = async (): Promise<string[]> => (await readdir(config.files.evidence)).filter((name) => /^\d/.test(name));
+
+  test("with a verdict is left alone", async () => {
+    await drillLeaves("kept", "failed", { pid: NOBODY });
+    await expect(drill({})).rejects.toThrow(STANDS);
+    expect(commands).toEqual([]);
+  });
+
+  test("whose process runs is left alone", async () => {
+    await drillLeaves("running", "killed");
+    await expect(drill({})).rejects.toThrow(STANDS);
+  });
+
+  test("whose journal is missing is left alone", async () => {
+    standing = { runId: "20261120T020000Z-drill-aaaaaa", runDir: path.join(config.files.evidence, "gone") };
+    await expect(drill({})).rejects.toThrow(STANDS);
+  });
+
+  test("and was killed is closed as aborted and removed, and the drill runs", async () => {
+    await drillLeaves("killed", "killed", { pid: NOBODY });
+    const [dead = ""] = await runs();
+    expect(await drill({})).toBe(0);
+    expect(commands).toEqual(["destroy configured", "up configured", "destroy configured"]);
+    expect(lines).toContain(`Run ${dead} had died without a verdict and was closed as aborted.`);
+    expect(lines).toContain(`Run ${dead} stands, but its process ${NOBODY} died without a verdict; removing it.`);
+    const evidence = await readFile(path.join(config.files.evidence, dead, "drill.json"), "utf8");
+    expect(JSON.parse(evidence)).toMatchObject({ verdict: "aborted" });
+  });
+
+  test("and whose destroy was cut off is removed", async () => {
+    await drillLeaves("half", "passed", { pid: NOBODY });
+    standingTypes = [];
+    expect(await drill({})).toBe(0);
+    expect(commands).toEqual(["destroy configured", "up configured", "destroy configured"]);
+  });
+
+  test("and was to be removed by a homelab drill that was killed is removed; a live one is waited for", async () => {
+    await drillLeaves("abandoned", "passed", { pid: NOBODY });
+    const claim = { pid: NOBODY, host: hostname(), startedAt: "2026-11-20T02:00:00.000Z", runs: await runs() };
+    const file = path.join(config.files.evidence, ".drill-drill.json");
+    await writeFile(file, JSON.stringify({ ...claim, pid: process.pid, startedAt: new Date().toISOString() }));
+    await expect(drill({})).rejects.toThrow(
+      new RegExp(
+        `^Unable to begin a drill of stack drill: process ${process.pid} on \\S+ works on it since \\S+\\. ` +
+          `Wait for its end; if it is dead, delete ${file} and try again\\.$`,
+      ),
+    );
+    expect(commands).toEqual([]);
+    await writeFile(file, JSON.stringify(claim));
+    expect(await drill({})).toBe(0);
+    expect(commands).toEqual(["destroy configured", "up configured", "destroy configured"]);
+    await expect(readFile(file)).rejects.toThrow("ENOENT");
+  });
+
+  test("and can't be removed stops the command", async () => {
+    await drillLeaves("killed", "killed", { pid: NOBODY });
+    destroyResult = { code: 1, output: "error: Unable to remove VM 9200 on pve: it is locked (backup)." };
+    await expect(drill({})).rejects.toThrow(
+      "Unable to begin a drill: an earlier one of stack drill was killed, and pulumi can't remove what it left: " +
+        "Unable to remove VM 9200 on pve: it is locked (backup).\nRemove the cause and run pulumi destroy -s drill.",
+    );
+    expect(commands).toEqual(["destroy configured"]);
+  });
+});
+
+describe("a lock", () => {
+  const at = "2026-11-20T02:00:00Z";
+
+  /** Locked by these until `pulumi cancel`. */
+  async function withLocks(...holders: string[]): Promise<{ tried: string[]; code: Promise<number> }> {
+    const tried: string[] = [];
+    let isLocked = true;
+    const locked: RunPulumi = async (args, options) => {
+      const [command = ""] = args;
+      if (command === "cancel") isLocked = false;
+      if (command !== "stack") tried.push(args.join(" ").replace(/ --skip-preview.*/, ""));
+      if (command === "stack" || !isLocked) return command === "cancel" ? OK : pulumi(args, options);
+      const lines = holders.map((holder) => `  file:///state/x.json: created by ${holder}`);
+      const text = `the stack is currently locked by ${holders.length} lock(s). Either wait or cancel.`;
+      return { code: 1, output: [`error: ${text}`, ...lines].join("\n") };
+    };
+    const code = drill({ pulumi: locked });
+    await code.catch(() => undefined);
+    return { tried, code };
+  }
+
+  test("of a dead process of this computer is released, and the update runs", async () => {
+    const { tried, code } = await withLocks(`me@${hostname()} (pid ${NOBODY}) at ${at}`);
+    expect(await code).toBe(0);
+    expect(tried).toEqual([
+      "up -s drill --yes",
+      "cancel -s drill --yes",
+      "up -s drill --yes",
+      "destroy -s drill --yes",
+    ]);
+    expect(lines).toContain(
+      `Stack drill was locked by process ${NOBODY} of this computer, which is dead; releasing it.`,
+    );
+  });
+
+  test.each([
+    ["of a live process", [`me@HOST (pid ${process.pid}) at ${new Date().toISOString()}`]],
+    ["of another computer", [`me@elsewhere (pid ${NOBODY}) at ${at}`]],
+    ["of a dead and of a live process", [`me@HOST (pid ${NOBODY}) at ${at}`, `me@HOST (pid ${process.pid}) at NOW`]],
+    ["that does not tell its holder", ["nobody"]],
+  ])("%s stays", async (_, holders) => {
+    const now = new Date().toISOString();
+    const { tried, code } = await withLocks(
+      ...holders.map((text) => text.replace("HOST", hostname()).replace("NOW", now)),
+    );
+    await expect(code).rejects.toThrow(/^Unable to use stack drill: another update holds it/);
+    expect(tried).toEqual(["up -s drill --yes"]);
+  });
 });
 
 test("a stack that can't be read says so in Pulumi's words", async () => {
@@ -190,7 +355,7 @@ test("a stack that another update holds ends the command at once, with evidence 
   const tried: string[] = [];
   const locked: RunPulumi = async ([command = ""]) => {
     tried.push(command);
-    if (command === "stack") return OK;
+    if (command === "stack") return stateWith();
     const text = "the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end.";
     return {
       code: 1,
@@ -201,7 +366,7 @@ test("a stack that another update holds ends the command at once, with evidence 
     "Unable to use stack drill: another update holds it (of me@desk (pid 1) at 2026-11-20T02:00:00Z). " +
       "Wait for its end; if it died, release the stack with pulumi cancel -s drill.",
   );
-  expect(tried).toEqual(["stack", "up"]);
+  expect(tried).toEqual(["stack", "stack", "up"]);
   expect(await readdir(config.files.evidence)).toHaveLength(1);
 });
 
@@ -230,4 +395,38 @@ test("a stack of another kind is no drill", async () => {
     `Unable to use stack "prod": homelab:kind in ${dir}/Pulumi.prod.yaml is prod. ` +
       "Name a stack whose homelab:kind is drill, with --stack.",
   );
+});
+
+describe("what the configuration and the environment lack is one message, with file and line", () => {
+  async function problemsOf(text: string, environment: NodeJS.ProcessEnv): Promise<string> {
+    await writeFile(path.join(dir, "Pulumi.yaml"), await readFile(path.join(repo, "Pulumi.yaml"), "utf8"));
+    await writeFile(path.join(dir, "Pulumi.drill.yaml"), text);
+    await cp(path.join(repo, "services"), path.join(dir, "services"), { recursive: true });
+    return readDrillConfig(dir, "drill", environment).then(
+      () => "none",
+      (error: unknown) => (error instanceof Error ? error.message : String(error)),
+    );
+  }
+
+  test("without any environment", async () => {
+    const committed = await readFile(path.join(repo, "Pulumi.drill.yaml"), "utf8");
+    expect(await problemsOf(`encryptionsalt: v1:x\n${committed.replace("vmId: 9200", "vmId: 99")}`, {})).toBe(
+      [
+        "Unable to use the configuration of stack drill: 4 problems.",
+        "- Pulumi.drill.yaml:5: homelab:drill.vmId: 99 is not accepted. Expected: a VMID from 100 to 999999999.",
+        "- environment: PROXMOX_VE_ENDPOINT: missing. Expected: https://<node>:8006/, without a path.",
+        "- environment: PROXMOX_VE_API_TOKEN: missing. Expected: <user>@<realm>!<name>=<uuid>.",
+        "- environment: PULUMI_CONFIG_PASSPHRASE: missing. Expected: the passphrase of the stack's secrets, or a file with it " +
+          "in PULUMI_CONFIG_PASSPHRASE_FILE.",
+      ].join("\n"),
+    );
+  });
+
+  test("YAML that can't be read", async () => {
+    expect(await problemsOf("config:\n  a: [1\n", {})).toBe(
+      "Unable to use the configuration of stack drill: 1 problem.\n" +
+        "- Pulumi.drill.yaml:3: Flow sequence in block collection must be sufficiently indented and end with a ]. " +
+        "Correct the YAML.",
+    );
+  });
 });
