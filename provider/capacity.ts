@@ -123,7 +123,8 @@ async function measure(
   if (memory.available < neededMemory) {
     problems.push(
       `node ${node} has ${gib(memory.available)} of memory left and the VM needs ${gib(neededMemory)} ` +
-        `(${gib(needs.memoryBytes)} and ${gib(MEMORY_MARGIN_BYTES)} to spare). Set drill.memoryMiB to less, or stop other guests`,
+        `(${gib(needs.memoryBytes)} and ${gib(MEMORY_MARGIN_BYTES)} to spare). Set drill.memoryMiB to less, or stop other guests. ` +
+        "If it is ZFS' cache (ARC) that takes it, which counts as used, limit that on the node (zfs_arc_max)",
     );
   }
   return { problems, archiveConfig };

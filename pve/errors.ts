@@ -192,6 +192,14 @@ function classifyAgentAnswer(call: PveCall, text: string): PveError | undefined 
 /** Node's error codes for certificates that are not trusted. */
 const TLS = /CERT|UNABLE_TO_(?:VERIFY|GET_ISSUER)|ERR_TLS|ERR_SSL|EPROTO/;
 
+/** Of certificates for which no CA helps. Source: Node's `tls` (names) and OpenSSL's X509_V_ERR codes (times). */
+const TLS_ADVICE: Readonly<Record<string, string>> = {
+  ERR_TLS_CERT_ALTNAME_INVALID:
+    "Name the node in PROXMOX_VE_ENDPOINT as its certificate does, or give it a certificate with this name.",
+  CERT_HAS_EXPIRED: "Renew it on the node (pvecm updatecerts --force), and check this computer's clock.",
+  CERT_NOT_YET_VALID: "Check the clocks of this computer and of the node.",
+};
+
 /** Turns what `fetch` threw into the error that it means. */
 export function classifyConnection(call: PveCall, host: string, thrown: unknown): PveConnectionError {
   const cause = rootCause(thrown);
@@ -215,6 +223,11 @@ export function classifyConnection(call: PveCall, host: string, thrown: unknown)
       code === "EAI_AGAIN",
       options,
     );
+  }
+  const ofCertificate = TLS_ADVICE[code];
+  if (ofCertificate !== undefined) {
+    const text = `the certificate of ${host} can't be accepted (${cause.message})`;
+    return new PveConnectionError(call, text, ofCertificate, false, options);
   }
   if (TLS.test(code)) {
     const text = `the certificate of ${host} is not trusted (${cause.message})`;

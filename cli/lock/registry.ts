@@ -49,7 +49,7 @@ export async function resolveDigest(reference: string, signal?: AbortSignal): Pr
     let answer = await ask(url, undefined, signal);
     if (answer.statusCode === 401) {
       const token = await anonymousToken(header(answer.headers["www-authenticate"]), signal);
-      answer = await ask(url, token, signal);
+      answer = await ask(answer.url, token, signal);
     }
     if (answer.statusCode !== 200)
       throw new Error(`the registry answered ${answer.statusCode}${meaning(answer.statusCode)}`);
@@ -68,17 +68,29 @@ function meaning(status: number): string {
   return "";
 }
 
-async function ask(url: string, token: string | undefined, signal?: AbortSignal): Promise<Answer> {
+/**
+ * Asks for a manifest, where redirects lead to as well: lscr.io only points to other registries. A token goes to the host that
+ * it was given for and no further, and no redirect leads from HTTPS to plain HTTP.
+ */
+async function ask(url: string, token: string | undefined, signal?: AbortSignal, redirects = 5): Promise<Answer> {
   const { statusCode, headers, body } = await request(url, {
     method: "HEAD",
     headers: { accept: ACCEPT, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
     signal: within(signal),
   });
   await body.dump();
-  return { statusCode, headers };
+  if (![301, 302, 303, 307, 308].includes(statusCode)) return { statusCode, headers, url };
+  const next = new URL(header(headers["location"]), url);
+  if (redirects === 0) throw new Error(`too many redirects, the last one to ${next.href}`);
+  if (new URL(url).protocol === "https:" && next.protocol !== "https:") {
+    throw new Error(`it redirects to ${next.href}, which is not HTTPS`);
+  }
+  return ask(next.href, next.origin === new URL(url).origin ? token : undefined, signal, redirects - 1);
 }
 
 interface Answer {
+  /** Who answered, after redirects. */
+  readonly url: string;
   readonly statusCode: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
 }

@@ -72,7 +72,16 @@ function restorePoint({ item, agrees }: Candidate): RestorePoint {
 async function requireUsableStorage(client: PveClient, args: LookupRestorePointArgs): Promise<void> {
   const { node, storage } = args;
   try {
-    const { active, enabled, content } = await storageStatus(client, node, storage);
+    const { type, active, enabled, content } = await storageStatus(client, node, storage);
+    // Its backups are no files with vzdump's names, so that none of them would be seen.
+    if (type === "pbs") {
+      const cause = `the storage ${storage} is a Proxmox Backup Server, whose backups this version does not support`;
+      throw problem(
+        args,
+        cause,
+        "Back the VM up to a storage with vzdump archives too, and name that in homelab:backupStorage",
+      );
+    }
     if (!enabled) throw problem(args, `the storage ${storage} is disabled`, "Enable it");
     if (!active) throw problem(args, `the storage ${storage} is offline on ${node}`, "Check the NAS and its mount");
     if (!content.split(",").includes("backup")) {

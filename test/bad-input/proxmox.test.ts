@@ -63,6 +63,15 @@ describe("the backup to restore", () => {
       "the storage nas is disabled. Enable it.",
     ],
     [
+      "lies on a Proxmox Backup Server",
+      (pve) => {
+        pve.backups = [];
+        pve.storage = { ...pve.storage, type: "pbs" };
+      },
+      LATEST,
+      "the storage nas is a Proxmox Backup Server, whose backups this version does not support. Back the VM up to a storage with vzdump archives too, and name that in homelab:backupStorage.",
+    ],
+    [
       "is looked for on a storage of another kind",
       (pve) => void (pve.storage = { ...pve.storage, content: "images,iso" }),
       LATEST,

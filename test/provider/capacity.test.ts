@@ -45,7 +45,8 @@ test("a preview refuses what has no room, with both numbers of each, and a run h
     "Make room on it, or set drill.storage to another one";
   const memory =
     "node pve has 1.3 GiB of memory left and the VM needs 1.5 GiB (1.0 GiB and 0.5 GiB to spare). " +
-    "Set drill.memoryMiB to less, or stop other guests";
+    "Set drill.memoryMiB to less, or stop other guests. If it is ZFS' cache (ARC) that takes it, which counts as used, " +
+    "limit that on the node (zfs_arc_max)";
   expect(await check(fake.leaseInputs())).toEqual([
     `has no room for ${ARCHIVE}: ${storage}`,
     `has no room for ${ARCHIVE}: ${memory}`,

@@ -150,6 +150,35 @@ test("a certificate that nobody vouches for is refused, and the message says wha
   expect(received).toEqual([]);
 });
 
+test.each([
+  ["of another name", ["other.example"], 0, /can't be accepted .*altnames.* Name the node in PROXMOX_VE_ENDPOINT as/],
+  ["that has expired", ["localhost"], -9000, /can't be accepted .*expired.* Renew it on the node/],
+  [
+    "of tomorrow",
+    ["localhost"],
+    9000,
+    /can't be accepted .*not yet valid.* Check the clocks of this computer and of the node/,
+  ],
+])("a certificate %s is refused without advice about a CA, because none would help", async (_, names, days, text) => {
+  const dir = join(folder, names.join(), String(days));
+  const { caPem, server: identity } = await ensureServerIdentity(dir, names, new Date(Date.now() + days * 86_400_000));
+  const other = createServer(identity, (_request, response) => response.end());
+  await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+  const trusts = new Agent({ connect: { ca: caPem } });
+  const send = (async (url: string, init: object) =>
+    undiciFetch(url, { ...init, dispatcher: trusts })) as unknown as typeof fetch;
+  try {
+    const endpoint = `https://localhost:${(other.address() as AddressInfo).port}`;
+    const asked = new PveClient(() => ({ endpoint, token: TOKEN }), send).get("/version", z.unknown());
+    const error = await asked.catch((thrown: unknown) => thrown as PveConnectionError);
+    expect(error).toMatchObject({ message: expect.stringMatching(text) as string, isTransient: false });
+    expect(error).not.toMatchObject({ message: expect.stringContaining("NODE_EXTRA_CA_CERTS") as string });
+  } finally {
+    await trusts.destroy();
+    await new Promise((resolve) => other.close(resolve));
+  }
+});
+
 test("names, closed ports and foreign servers are told apart", async () => {
   const closed = new PveClient(() => ({ endpoint: "https://127.0.0.1:9", token: TOKEN }));
   await expect(closed.post("/x", z.unknown())).rejects.toMatchObject({ isTransient: true });

@@ -33,12 +33,23 @@ describe("homelab lock", () => {
   let folder: string;
   let file: string;
   let digests: Record<string, string>;
+  let redirects: Record<string, string>;
+  /** The token that each redirecting path has got. */
+  let sentTo: Record<string, string | undefined>;
 
   beforeEach(async () => {
+    redirects = {};
+    sentTo = {};
     digests = { "/v2/team/app/manifests/1.0": DIGEST, "/v2/other/manifests/2": OTHER };
     // A registry that wants an anonymous token for exactly the repository that is asked for, as Docker Hub does.
     server = createServer((request, response) => {
       const url = new URL(request.url ?? "/", `http://${host}`);
+      const location = redirects[url.pathname];
+      if (location !== undefined) {
+        sentTo[url.pathname] = request.headers.authorization;
+        response.writeHead(307, { location }).end();
+        return;
+      }
       if (url.pathname === "/token") {
         response.end(JSON.stringify({ token: `for ${url.searchParams.get("scope") ?? ""}` }));
         return;
@@ -99,5 +110,21 @@ describe("homelab lock", () => {
       ),
     );
     expect(readFileSync(file, "utf8")).toBe('{ "lockVersion": 1, "images": {} }');
+  });
+
+  test("follows a registry that only points to another one, and takes no token back to it", async () => {
+    const other = host.replace("127.0.0.1", "localhost");
+    redirects["/v2/front/app/manifests/1.0"] = `http://${host}/v2/team/app/manifests/1.0`;
+    const front = `${other}/front/app:1.0`;
+    await lockImages({ file, catalogue: catalogue(front) });
+    expect(JSON.parse(readFileSync(file, "utf8"))).toEqual({ lockVersion: 1, images: { [front]: DIGEST } });
+    expect(sentTo).toEqual({ "/v2/front/app/manifests/1.0": undefined });
+  });
+
+  test("a registry that points in circles is given up", async () => {
+    redirects["/v2/loop/manifests/1"] = "/v2/loop/manifests/1";
+    await expect(lockImages({ file, catalogue: catalogue(`${host}/loop:1`) })).rejects.toThrow(
+      `${host}/loop:1 (${host}): too many redirects, the last one to http://${host}/v2/loop/manifests/1`,
+    );
   });
 });
