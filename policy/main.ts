@@ -2,6 +2,17 @@
 import { RULES } from "./rules";
 import { servePolicies } from "./server";
 
+const PARENT_CHECK_MS = 1000;
+
+/** Pulumi ends its plugins, but not when it is killed itself. */
+function endWithParent(): void {
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) process.exit(0);
+  }, PARENT_CHECK_MS);
+}
+
+endWithParent();
 servePolicies(RULES, process.env).then(
   (port) => process.stdout.write(`${port}\n`),
   (error: unknown) => {

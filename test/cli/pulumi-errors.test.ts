@@ -1,0 +1,36 @@
+import { problemIn } from "../../cli/drill/pulumi";
+import { errorsIn, violationsIn } from "../../cli/pulumi-errors";
+
+/** As Pulumi 3.259 prints it; test/policy/pulumi.lab.test.ts reads the real one. */
+const OUTPUT = `
+ +  pulumi:pulumi:Stack homelab-drill create 1 error
+Policies:
+    ❌ homelab@v0.1.0 (local: /repo/policy/homelab-policies)
+        - [advisory]  downloads-pinned  (proxmoxve:download:File: image)
+          image is used unverified.
+        - [mandatory]  drill-apart  (cloudflare:index:DnsRecord: rss)
+          Unable to accept rss in the drill: a drill makes nothing but its own VM.
+        - [mandatory]  stateful-protected  (proxmoxve:index:VmLegacy: other)
+          Unable to accept other: it is not protected.
+
+Diagnostics:
+  pulumi:pulumi:Stack (homelab-drill):
+    error: preview failed
+
+Resources:
+    + 1 to create
+`;
+
+test("mandatory policies are the cause of a failed command, advisory ones are not", () => {
+  expect(errorsIn(OUTPUT)).toEqual(["preview failed"]);
+  const violations = [
+    "Unable to accept rss in the drill: a drill makes nothing but its own VM.",
+    "Unable to accept other: it is not protected.",
+  ];
+  expect(violationsIn(OUTPUT)).toEqual(violations);
+  expect(problemIn({ code: 1, output: OUTPUT })).toBe(violations.join(" "));
+});
+
+test("an output without policies has no violations", () => {
+  expect(violationsIn(OUTPUT.replace("Policies:", "Other:"))).toEqual([]);
+});
