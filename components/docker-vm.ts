@@ -103,6 +103,9 @@ function vmArgs(args: DockerVmArgs, image: proxmoxve.download.File): proxmoxve.V
     tags: ["homelab"],
     onBoot: true,
     started: true,
+    // Reading this VM's archives takes VM.Backup on it, and that also allows to overwrite the VM by a restore: a drill's token
+    // has it. Proxmox refuses both a restore over a protected VM and its removal; a restored copy overrides the flag.
+    protection: true,
     // Whoever lifts the protection wants it gone; a guest that does not answer must not hold that up for half an hour.
     stopOnDestroy: true,
     purgeOnDestroy: false,
@@ -130,6 +133,8 @@ function vmArgs(args: DockerVmArgs, image: proxmoxve.download.File): proxmoxve.V
         iothread: true,
       })),
     ],
+    // Without a block the provider passes the node's own CD-ROM drive through, which Proxmox allows with Sys.Console on / only.
+    cdrom: { fileId: "none" },
     bootOrders: ["scsi0"],
     networkDevices: [
       { bridge: args.bridge, model: "virtio", ...(args.vlanId === undefined ? {} : { vlanId: args.vlanId }) },

@@ -153,8 +153,8 @@ test("a VM that was made by hand is taken over, shown with what differs and chan
   const shown = /^ *update VmLegacy docker-vm \((.*)\)$/m.exec(output)?.[1]?.split(", ");
   if (shown === undefined) throw new Error(output);
   expect(shown.sort()).toEqual([
-    ...["agent", "cdrom", "cpu", "description", "disks", "initialization", "onBoot", "scsiHardware"],
-    ...["serialDevices", "started", "tags"],
+    ...["agent", "cdrom", "cpu", "description", "disks", "initialization", "onBoot", "protection"],
+    ...["scsiHardware", "serialDevices", "started", "tags"],
   ]);
   expect(output).not.toMatch(/^ *(?:replace|delete)/m);
 
@@ -166,7 +166,7 @@ test("a VM that was made by hand is taken over, shown with what differs and chan
   const config = await api.client().get("/nodes/pve/qemu/200/config", schema);
   expect(config.scsi0).toMatch(/^local-lvm:vm-200-disk-0,/);
   expect(config.net0).toContain("BC:24:11:AA:BB:CC");
-  expect(config).toMatchObject({ ide2: expect.stringContaining("cloudinit") as string, onboot: 1 });
+  expect(config).toMatchObject({ ide2: expect.stringContaining("cloudinit") as string, onboot: 1, protection: 1 });
 
   const again = await adopt(env);
   expect(again.code).toBe(1);
