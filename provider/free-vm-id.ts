@@ -1,5 +1,5 @@
 /** Whether a run's VMID is free: of guests anywhere, and of disks, because `destroy` frees disks by their name. */
-import { ownPrivileges } from "../pve/access/permissions";
+import { blindSpots, ownPrivileges } from "../pve/access/permissions";
 import type { PveClient } from "../pve/client";
 import { findGuest, isVmIdFree } from "../pve/cluster/resources";
 import { imagesOf, nodeStorages } from "../pve/nodes/storage";
@@ -24,17 +24,14 @@ export interface FoundVolumes {
  * token may not see.
  */
 export async function volumesOf(client: PveClient, { node, vmId }: RunPlace): Promise<FoundVolumes> {
-  const [onStorages, onVm, storages] = await Promise.all([
-    ownPrivileges(client, "/storage"),
+  const [unseen, onVm, storages] = await Promise.all([
+    blindSpots(client, "/storage", (privileges) => privileges.has("Datastore.Audit")),
     ownPrivileges(client, `/vms/${vmId}`),
     nodeStorages(client, node),
   ]);
   const doubts: string[] = [];
-  const seesAll =
-    onStorages.has("Datastore.Allocate") || (onStorages.has("Datastore.Audit") && onVm.has("VM.Config.Disk"));
-  if (!seesAll) {
-    doubts.push(`the token lacks Datastore.Audit on /storage or VM.Config.Disk on /vms/${vmId}`);
-  }
+  if (unseen.length > 0) doubts.push(`the token lacks Datastore.Audit on ${unseen.join(", ")}`);
+  if (!onVm.has("VM.Config.Disk")) doubts.push(`the token lacks VM.Config.Disk on /vms/${vmId}`);
   const volumes: string[] = [];
   for (const { storage, content, active } of storages) {
     if (!content.split(",").includes("images")) continue;

@@ -1,5 +1,5 @@
 /** Whether a bridge isolates: from the node's interfaces, pure, and from the guests that are attached to it. */
-import { ownPrivileges } from "../pve/access/permissions";
+import { blindSpots } from "../pve/access/permissions";
 import type { PveClient } from "../pve/client";
 import { type ClusterGuest, clusterGuests } from "../pve/cluster/resources";
 import { PveNotFound } from "../pve/errors";
@@ -8,6 +8,9 @@ import { type NodeInterface, type NodeNetwork, nodeNetwork } from "../pve/nodes/
 import { vmConfig } from "../pve/nodes/qemu";
 import { parsePropertyString } from "../pve/property-string";
 import { networkKeys } from "../pve/vm-config";
+
+/** Where Proxmox keeps the rights on the bridges of its nodes; it lists only those that the token may see. */
+const BRIDGES = "/sdn/zones/localnetwork";
 
 /** Why a bridge does not isolate what is attached to it, as the node declares it; nothing if it does. */
 export function isolationProblems({ interfaces, unappliedChanges }: NodeNetwork, name: string): string[] {
@@ -49,11 +52,18 @@ export async function problemsOfBridge(
   client: PveClient,
   { node, name, ownVmId }: { readonly node: string; readonly name: string; readonly ownVmId: number },
 ): Promise<string[]> {
-  const [network, neighbours] = await Promise.all([
+  const [network, neighbours, unseen] = await Promise.all([
     nodeNetwork(client, node),
     neighboursOn(client, { node, name, ownVmId }),
+    blindSpots(client, BRIDGES, (privileges) => privileges.has("SDN.Audit") || privileges.has("SDN.Use")),
   ]);
-  return [...isolationProblems(network, name), ...neighbours];
+  const above =
+    unseen.length === 0
+      ? []
+      : [
+          `whether it is a port of another bridge can't be told, because the token lacks SDN.Audit on ${unseen.join(", ")}`,
+        ];
+  return [...isolationProblems(network, name), ...above, ...neighbours];
 }
 
 /** @throws Error that says everything that keeps the bridge from isolating. Changes nothing. */
@@ -73,9 +83,9 @@ async function neighboursOn(
   client: PveClient,
   { node, name, ownVmId }: { readonly node: string; readonly name: string; readonly ownVmId: number },
 ): Promise<string[]> {
-  const privileges = await ownPrivileges(client, "/vms");
-  if (!privileges.has("VM.Audit")) {
-    return ["whether other guests are on it can't be told, because the token lacks VM.Audit on /vms"];
+  const unseen = await blindSpots(client, "/vms", (privileges) => privileges.has("VM.Audit"));
+  if (unseen.length > 0) {
+    return [`whether other guests are on it can't be told, because the token lacks VM.Audit on ${unseen.join(", ")}`];
   }
   const guests = (await clusterGuests(client)).filter((guest) => guest.node === node && guest.vmid !== ownVmId);
   const problems: string[] = [];

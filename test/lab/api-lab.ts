@@ -33,7 +33,8 @@ export class RecordedBackups implements BackupEngine {
   /** What a backup does after it was recorded. */
   onVzdump: (request: VzdumpRequest, task: TaskContext) => Promise<void> = () => Promise.resolve();
   /** What the next restore does after it was recorded. */
-  onRestore: (request: RestoreRequest, task: TaskContext) => Promise<void> = (request) => request.writeConfig({ name: "restored" });
+  onRestore: (request: RestoreRequest, task: TaskContext) => Promise<void> = (request) =>
+    request.writeConfig({ name: "restored" });
 
   async vzdump(request: VzdumpRequest, task: TaskContext): Promise<void> {
     this.vzdumps.push(request);
@@ -114,9 +115,9 @@ export class ApiLab implements AsyncDisposable {
   }
 
   /** The project's own client for this server. */
-  client(): PveClient {
+  client(token = TOKEN): PveClient {
     const send = (url: string, init: RequestInit): unknown => fetch(url, { ...init, dispatcher: this.agent } as object);
-    return new PveClient(() => ({ endpoint: this.endpoint, token: TOKEN }), send as typeof globalThis.fetch);
+    return new PveClient(() => ({ endpoint: this.endpoint, token }), send as typeof globalThis.fetch);
   }
 
   /** One raw request; nothing is checked. */

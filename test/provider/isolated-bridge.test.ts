@@ -53,6 +53,23 @@ test("a token that may not see guests proves nothing about neighbours", async ()
   );
 });
 
+test.each([
+  ["does not reach them", { "/vms": { "VM.Audit": 0 } }, "whether other guests are on it", "VM.Audit on /vms/*"],
+  ["leaves one out", { "/vms/300": { "VM.Backup": 1 } }, "whether other guests are on it", "VM.Audit on /vms/300"],
+  [
+    "leaves a bridge out",
+    { "/sdn/zones/localnetwork/vmbr0": { "SDN.Allocate": 1 } },
+    "whether it is a port of another bridge",
+    "SDN.Audit on /sdn/zones/localnetwork/vmbr0",
+  ],
+])("sight that %s proves nothing either", async (_, privileges, what, missing) => {
+  Object.assign(fake.pve.privileges, privileges);
+  await expect((await fake.drill()).verdict).rejects.toThrow(
+    `Unable to restore into bridge vmbr99 of node pve: ${what} can't be told, because the token lacks ${missing}. ${ADVICE}`,
+  );
+  expect(fake.pve.writes).toEqual([]);
+});
+
 test("changes of the node's network that are not applied are a refusal", async () => {
   fake.pve.networkChanges = "--- /etc/network/interfaces\n+++ /etc/network/interfaces.new\n";
   await expect((await fake.drill()).verdict).rejects.toThrow(

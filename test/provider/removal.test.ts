@@ -99,7 +99,11 @@ test("disks of the VMID without a VM refuse a run, on whichever storage", async 
 test.each([
   ["all storages were seen empty", {}, "1"],
   ["a storage was offline", { otherStorages: [{ storage: "usb", type: "dir", content: "images", active: 0 }] }, "0"],
-  ["the token may not see all storages", { privileges: { "/vms": { "VM.Audit": 1 } } }, "0"],
+  [
+    "the token may not see all storages",
+    { privileges: { "/vms": { "VM.Audit": 1 }, "/sdn/zones/localnetwork": { "SDN.Audit": 1 } } },
+    "0",
+  ],
 ])("destroy frees disks that no configuration names only if, at the beginning, %s", async (_, state, flag) => {
   Object.assign(fake.pve, state);
   const { states } = await fake.drill();

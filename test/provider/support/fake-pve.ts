@@ -78,11 +78,12 @@ export class FakePve {
   /** What stands beside the data of the node's network. */
   networkChanges: string | undefined;
   privileges: Record<string, Record<string, number>> = {
-    "/storage/nas": { "Datastore.AllocateSpace": 1 },
+    "/storage/nas": { "Datastore.AllocateSpace": 1, "Datastore.Audit": 1 },
     "/storage": { "Datastore.Audit": 1 },
-    "/vms/200": { "VM.Backup": 1 },
-    "/vms/9200": { "VM.Config.Disk": 1 },
+    "/vms/200": { "VM.Backup": 1, "VM.Audit": 1 },
+    "/vms/9200": { "VM.Config.Disk": 1, "VM.Audit": 1 },
     "/vms": { "VM.Audit": 1 },
+    "/sdn/zones/localnetwork": { "SDN.Audit": 1 },
   };
   interfaces: Record<string, unknown>[] = [
     { iface: "vmbr0", type: "bridge", bridge_ports: "eno1", cidr: "192.168.20.1/24", method: "static" },
@@ -170,8 +171,8 @@ export class FakePve {
       return String(vmId);
     }
     if (path === "/access/permissions") {
-      const asked = parameters.get("path") ?? "";
-      return { [asked]: this.privileges[asked] ?? {} };
+      const asked = parameters.get("path");
+      return asked === null ? this.privileges : { [asked]: this.privileges[asked] ?? {} };
     }
     if (path === `/nodes/${NODE}/network`) return this.interfaces;
     if (path === `/nodes/${NODE}/vzdump/extractconfig`) {
