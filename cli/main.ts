@@ -101,6 +101,14 @@ function program(setExit: (code: number) => void): Command {
     });
 
   root
+    .command("roles")
+    .description("print the script that makes the stacks' roles, users and API tokens on your Proxmox node")
+    .action(async () => {
+      const { rolesScript } = await import("./privileges/roles.ts");
+      process.stdout.write(await rolesScript(process.cwd()));
+    });
+
+  root
     .command("lock")
     .description("write down which content the images' tags stand for now, in images.lock.json")
     .option("-s, --stack <stack>", "production's stack", "prod")

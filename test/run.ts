@@ -13,6 +13,7 @@ import { insideNamespace } from "../cli/lab/namespace";
 import { readEnvironment } from "../cli/lab/environment";
 import { prepareLab } from "../cli/lab/prepare";
 import { readStackFiles } from "../cli/lab/stack-files";
+import { tokenVariable } from "../cli/lab/tokens";
 import { bringLabUp, type RunningLab } from "../cli/lab/up";
 import { withLab } from "../cli/lab/with-lab";
 import { Progress } from "../cli/progress";
@@ -125,6 +126,7 @@ async function runSecond(progress: Progress, patterns: readonly string[]): Promi
 function rehearsalEnvironment(lab: RunningLab, evidenceDir: string): Record<string, string> {
   return {
     ...readEnvironment(lab.paths),
+    ...tokenVariable(lab.paths, "observer"),
     HOMELAB_TEST_LAB: lab.paths.id,
     HOMELAB_TEST_EVIDENCE: evidenceDir,
     HOMELAB_CACHE_DIR: cacheDir(),

@@ -13,7 +13,7 @@ export interface EnvironmentArgs {
   readonly pulumiBinDir: string;
   /** Address of the emulated node. */
   readonly nodeAddress: string;
-  /** Secret. */
+  /** Production's; drills get theirs in its place (tokens.ts). Secret. */
   readonly apiToken: string;
   /** Secret. */
   readonly cloudflareToken: string;

@@ -4,22 +4,25 @@ import { CliError } from "../errors";
 import { readEnvironment } from "./environment";
 import { insideNamespace } from "./namespace";
 import type { LabPaths } from "./paths";
+import { tokenVariable, type TokenHolder } from "./tokens";
 
 export interface InsideArgs extends Pick<CommandArgs, "onLine" | "timeoutMs" | "input" | "signal"> {
   /** Default: the lab's project folder. */
   readonly cwd?: string;
   /** Added to the lab's environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Whose API token it has; default: production's. */
+  readonly as?: TokenHolder;
 }
 
 /** Runs a program in the lab: its namespace, its environment, its project folder. Any exit code is an answer. */
 export function runInside(
   paths: LabPaths,
   command: readonly string[],
-  options: InsideArgs = {},
+  { as, ...options }: InsideArgs = {},
 ): Promise<CommandResult> {
   const { program, args } = insideNamespace(paths, command);
-  const env = { ...readEnvironment(paths), ...options.env };
+  const env = { ...readEnvironment(paths), ...(as === undefined ? {} : tokenVariable(paths, as)), ...options.env };
   return runCommand(program, args, { cwd: paths.project, ...options, env });
 }
 

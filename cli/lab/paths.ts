@@ -23,6 +23,8 @@ export interface LabPaths {
   readonly ownerFile: string;
   /** Environment of everything that runs inside; secret, mode 0600. */
   readonly environmentFile: string;
+  /** API tokens by who uses them; secret, mode 0600. */
+  readonly tokensFile: string;
   /** The generated secrets of the stacks; secret, mode 0600. */
   readonly secretsFile: string;
   /** `labSpecSchema`; holds the tokens, mode 0600. */
@@ -49,6 +51,7 @@ export function labPaths(id: string): LabPaths {
     sshKey: join(dir, "home", ".ssh", "id_ed25519"),
     ownerFile: join(dir, "owner.json"),
     environmentFile: join(dir, "environment.json"),
+    tokensFile: join(dir, "tokens.json"),
     secretsFile: join(dir, "secrets.json"),
     specFile: join(dir, "spec.json"),
     overlayFile: join(dir, "overlay.yaml"),

@@ -4,12 +4,19 @@ import { shellCommand, stopCommand } from "./hints";
 import { attachInside } from "./inside";
 import type { LabPaths } from "./paths";
 
+/** A shell has the token of one of the two, as the operator's own has; it begins with production's. */
+const EXAMPLES = [
+  "pulumi preview -s prod     homelab backup now",
+  "drills have a token of their own: . ~/drill.env (back: . ~/prod.env)",
+  "pulumi up -s drill     pulumi destroy -s drill     homelab drill",
+];
+
 /** What to type in a lab that was left running. */
 export function printShellHint(id: string): string[] {
   return [
     "",
     `The lab runs. A shell in it: ${shellCommand(id)}`,
-    "    pulumi preview -s prod     pulumi up -s drill     pulumi destroy -s drill     homelab backup now",
+    ...EXAMPLES.map((line) => `    ${line}`),
     `End it, leaving nothing but the evidence: ${stopCommand(id)}`,
   ];
 }
@@ -19,7 +26,7 @@ export async function openLabShell(paths: LabPaths): Promise<number> {
   const rc = join(paths.home, ".bashrc");
   const banner = [
     "You are in the rehearsal lab: emulated Proxmox VE, no route to the real network. Leave with: exit",
-    "  pulumi preview -s prod     pulumi up -s drill     pulumi destroy -s drill     homelab backup now",
+    ...EXAMPLES.map((line) => `  ${line}`),
   ];
   const lines = [...banner.map((line) => `echo '${line}'`), `PS1='(lab ${paths.id}) \\w\\$ '`];
   writeFileSync(rc, `${lines.join("\n")}\n`);

@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import type { LabSpec } from "../../lab/spec";
 import type { DrillConfig, ProdConfig, StackConfig } from "../../stacks/config";
 import { CliError } from "../errors";
+import { accessOf } from "./access-rules";
 
 /** What the stacks do not say and only the lab needs. */
 export interface LabParts {
@@ -10,8 +11,8 @@ export interface LabParts {
   /** The lab's cloud image. */
   readonly cloudImageFile: string;
   readonly registry: { readonly root: string; readonly tags: Readonly<Record<string, string>> };
-  /** Secret. `user@realm!name=uuid`. */
-  readonly apiToken: string;
+  /** All secret, `user@realm!name=uuid`. */
+  readonly apiTokens: readonly string[];
   /** Secret. */
   readonly cloudflareToken: string;
   /** Whether backup jobs start at their times. */
@@ -47,12 +48,8 @@ export function labSpecFromStacks(stacks: Readonly<Record<string, StackConfig>>,
     bridges: bridgesOf(prod, drills),
     storages: storagesOf(prod, drills),
     downloads: [{ url: prod.cloudImage.url, file: parts.cloudImageFile }],
-    apiTokens: [parts.apiToken],
-    access: {
-      roles: {},
-      acl: [{ path: "/", who: parts.apiToken.split("!")[0] ?? "", role: "Administrator", propagate: true }],
-      separatedTokens: [],
-    },
+    apiTokens: [...parts.apiTokens],
+    access: accessOf(stacks),
     cloudflare: {
       apiToken: parts.cloudflareToken,
       zones: [{ id: prod.dns.zoneId, name: prod.zone }],

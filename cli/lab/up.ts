@@ -1,4 +1,4 @@
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -19,6 +19,7 @@ import { processesOf } from "./processes";
 import { makeSshKey, writeProject } from "./project-folder";
 import { labSpecFromStacks } from "./spec-from-stacks";
 import type { StackFiles } from "./stack-files";
+import { makeTokens, writeTokens } from "./tokens";
 
 export interface LabUpArgs {
   readonly id: string;
@@ -80,14 +81,14 @@ export async function claimLab(id: string, repoDir: string, progress: Progress):
 export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
   const { files, prepared, progress, repoDir } = args;
   const paths = labPaths(args.id);
-  const apiToken = `homelab@pve!lab=${randomUUID()}`;
+  const tokens = makeTokens(files);
   const cloudflareToken = randomBytes(20).toString("hex");
   const planned = labSpecFromStacks(files.stacks, {
     id: args.id,
     dir: paths.dir,
     cloudImageFile: prepared.cloudImage.file,
     registry: prepared.registry,
-    apiToken,
+    apiTokens: Object.values(tokens),
     cloudflareToken,
     scheduler: args.scheduler,
   });
@@ -101,7 +102,7 @@ export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
     paths,
     pulumiBinDir: prepared.toolchain.binDir,
     nodeAddress: spec.node.address,
-    apiToken,
+    apiToken: tokens.prod,
     cloudflareToken,
     passphrase: randomBytes(24).toString("hex"),
     outer: process.env,
@@ -114,6 +115,7 @@ export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
     for (const dir of [paths.home, paths.state, paths.pulumiHome]) await mkdir(dir, { recursive: true, mode: 0o700 });
     await symlink(join(prepared.toolchain.pulumiPluginsHome, "plugins"), join(paths.pulumiHome, "plugins"));
     await writeFile(paths.environmentFile, JSON.stringify(environment, undefined, 2), { mode: 0o600 });
+    await writeTokens(paths, tokens);
     await writeFile(paths.secretsFile, JSON.stringify(secrets, undefined, 2), { mode: 0o600 });
     detail("project folder");
     const sshPublicKey = await makeSshKey(paths);

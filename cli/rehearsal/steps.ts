@@ -84,7 +84,7 @@ export async function findProof(
       title,
     ]);
     try {
-      const { stdout } = await runInsideOrThrow(lab.paths, command, { timeoutMs: 180_000 });
+      const { stdout } = await runInsideOrThrow(lab.paths, command, { timeoutMs: 180_000, as: "drill" });
       if (Number(stdout.trim().split("\n").at(-1)) === 1) return end("passed", `category "${title}" is there`);
     } catch (error) {
       line(causeOf(error));
@@ -107,7 +107,9 @@ export async function runDrill(args: StepArgs): Promise<DrillEnd> {
   const before = await listRuns(evidenceDir);
   const result = await progress
     .step(`pulumi up -s ${name}`, async (step) => {
-      const ended = await pulumi(lab.paths, ["up", "-s", name, "--yes"], step, { allowFailure: true });
+      const ended = await pulumi(lab.paths, ["up", "-s", name, "--yes"], step, {
+        ...{ allowFailure: true, as: "drill" },
+      });
       if (ended.code !== 0) throw new DrillFailed(`${ended.stdout}\n${ended.stderr}`);
       return "";
     })
@@ -125,7 +127,9 @@ export async function runDrill(args: StepArgs): Promise<DrillEnd> {
 
 export async function destroyDrill({ lab, progress }: StepArgs): Promise<void> {
   const { name } = drillStack(lab);
-  await progress.step(`pulumi destroy -s ${name}`, (step) => pulumi(lab.paths, ["destroy", "-s", name, "--yes"], step));
+  await progress.step(`pulumi destroy -s ${name}`, (step) =>
+    pulumi(lab.paths, ["destroy", "-s", name, "--yes"], step, { as: "drill" }),
+  );
 }
 
 class DrillFailed extends Error {

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { startCloudflare, type RunningServer } from "../../lab/cloudflare/server";
+import { type LabSpec } from "../../lab/spec";
 import { ensureServerIdentity } from "../../lab/tls";
 import { ApiLab, TOKEN } from "../lab/api-lab";
 
@@ -17,8 +18,11 @@ export class ReachableApis implements AsyncDisposable {
   ) {}
 
   /** @param options As for the lab. */
-  static async start(options: { readonly realBackups?: boolean } = {}): Promise<ReachableApis> {
-    const api = await ApiLab.start({}, options);
+  static async start(
+    overrides: Partial<LabSpec> = {},
+    options: { readonly realBackups?: boolean } = {},
+  ): Promise<ReachableApis> {
+    const api = await ApiLab.start(overrides, options);
     const spec = {
       ...api.lab.spec,
       cloudflare: { apiToken: "good-token", zones: [{ id: ZONE, name: "example.net" }], port: 0 },

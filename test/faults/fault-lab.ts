@@ -66,7 +66,7 @@ export class FaultLab implements AsyncDisposable {
   ) {}
 
   static async start(): Promise<FaultLab> {
-    const lab = new FaultLab(await Workspace.create(), await ReachableApis.start({ realBackups: true }));
+    const lab = new FaultLab(await Workspace.create(), await ReachableApis.start({}, { realBackups: true }));
     await lab.makeProduction();
     return lab;
   }

@@ -31,7 +31,7 @@ test("the lab takes everything from them", async () => {
   const { stacks, catalogue } = await readStackFiles(dir);
   const spec = labSpecFromStacks(stacks, {
     ...{ id: "x", dir: "/lab", cloudImageFile: "/image", registry: { root: "/r", tags: {} } },
-    ...{ apiToken: "t", cloudflareToken: "c", scheduler: false },
+    ...{ apiTokens: ["t"], cloudflareToken: "c", scheduler: false },
   });
   expect(spec.node).toMatchObject({ name: "hv-02", address: "10.30.0.1" });
   expect(spec.bridges).toEqual([

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { labPaths, type LabPaths } from "../../cli/lab/paths";
 import { nodeCommand } from "../../cli/lab/node-command";
+import { tokenVariable, type TokenHolder } from "../../cli/lab/tokens";
 import { PveClient } from "../../pve/client";
 import { runInGuest } from "../../pve/nodes/agent";
 
@@ -22,7 +23,7 @@ export function evidenceDir(): string {
   return process.env["HOMELAB_TEST_EVIDENCE"] ?? join(lab().dir, "drills");
 }
 
-/** Asks the emulated Proxmox. */
+/** Asks the emulated Proxmox, as an observer who may see everything; what is tested has the tokens of its stacks. */
 export const client = new PveClient();
 
 export interface Ended {
@@ -37,12 +38,17 @@ export interface RunArgs {
   readonly cwd?: string;
   /** Added to the environment; the place for secrets, which every process could see on a command line. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Whose API token it has; default: the drill's where the command names stack drill, else production's. */
+  readonly as?: TokenHolder;
 }
 
 /** Runs a program in the lab, whatever its exit code. */
-export function run(command: readonly string[], { cwd = lab().project, env = {} }: RunArgs = {}): Promise<Ended> {
+export function run(
+  command: readonly string[],
+  { cwd = lab().project, env = {}, as = command.includes("drill") ? "drill" : "prod" }: RunArgs = {},
+): Promise<Ended> {
   const [program = "", ...args] = command;
-  const options = { cwd, env: { ...process.env, ...env }, maxBuffer: 64 * 2 ** 20 };
+  const options = { cwd, env: { ...process.env, ...tokenVariable(lab(), as), ...env }, maxBuffer: 64 * 2 ** 20 };
   return new Promise((done, reject) => {
     execFile(program, args, options, (error, stdout, stderr) => {
       if (error !== null && typeof error.code !== "number")

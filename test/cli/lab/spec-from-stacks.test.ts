@@ -9,7 +9,7 @@ const PARTS = {
   dir: "/var/tmp/homelab-unit",
   cloudImageFile: "/cache/image.qcow2",
   registry: { root: "/cache/oci", tags: {} },
-  apiToken: "homelab@pve!lab=00000000-0000-0000-0000-000000000000",
+  apiTokens: ["homelab@pve!lab=00000000-0000-0000-0000-000000000000"],
   cloudflareToken: "token",
   scheduler: false,
 };
