@@ -11,6 +11,8 @@ const { homedir } = require("node:os");
 const path = require("node:path");
 const sourceMaps = require("source-map-support");
 
+require("./lazy-modules.cjs");
+
 const options = {
   loader: "ts",
   format: "cjs",
