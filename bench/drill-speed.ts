@@ -124,7 +124,11 @@ async function timeScript({ lab, progress }: StepArgs, source: Evidence["source"
     LIMIT_SECONDS: String(LIMIT_SECONDS),
   };
   const { stdout } = await progress.step("bench/drill.sh", ({ detail }) =>
-    runInsideOrThrow(paths, ["sh", join(REPO_DIR, "bench", "drill.sh"), checksFile], { env, onLine: detail }),
+    runInsideOrThrow(paths, ["sh", join(REPO_DIR, "bench", "drill.sh"), checksFile], {
+      env,
+      as: "drill",
+      onLine: detail,
+    }),
   );
   const run = readScriptRun(stdout);
   progress.line(`  script: ${printPhases(run.phases)}; removal ${run.remove.toFixed(2)} s`);

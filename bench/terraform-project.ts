@@ -61,6 +61,7 @@ function machineOf({ node, dockerVm }: ProdConfig): unknown {
     tags: ["homelab"],
     on_boot: true,
     started: true,
+    protection: true,
     stop_on_destroy: true,
     // An import changes how the provider treats the VM, which must not restart it.
     reboot_after_update: false,
@@ -78,8 +79,7 @@ function machineOf({ node, dockerVm }: ProdConfig): unknown {
       discard: "on",
       iothread: true,
     })),
-    // The provider gives each VM an empty drive when it makes it.
-    cdrom: { interface: "ide3", file_id: "cdrom" },
+    cdrom: { interface: "ide3", file_id: "none" },
     boot_order: ["scsi0"],
     network_device: [
       {
