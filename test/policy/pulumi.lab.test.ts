@@ -13,6 +13,14 @@ import { Workspace } from "../bad-input/workspace";
 const REPO_DIR = resolve(__dirname, "../..");
 const PASSWORD = "a-long-planted-password";
 const VM_URN = "urn:pulumi:prod::homelab::homelab:components:DockerVm$proxmoxve:index/vmLegacy:VmLegacy::docker-vm";
+/** What `pulumi import` takes into the state, protected. */
+const IMPORTED = [
+  { type: "homelab:components:DockerVm", name: "docker", logicalName: "docker-vm", component: true },
+  {
+    ...{ type: "proxmoxve:index/vmLegacy:VmLegacy", name: "vm", logicalName: "docker-vm", parent: "docker" },
+    ...{ id: "pve/200", version: "8.6.0" },
+  },
+];
 jest.setTimeout(300_000);
 
 let workspace: Workspace;
@@ -225,8 +233,8 @@ test("a consent lifts the protection of what it names, is announced, and ends", 
 });
 
 test("the VM can't be replaced or left out, by whatever cause, until a consent names it", async () => {
-  await cp(join(REPO_DIR, "docs/adopt-vm.json"), join(workspace.project, "adopt-vm.json"));
-  const importing = ["import", "-s", "prod", "--file", "adopt-vm.json", "--generate-code=false", "--yes"];
+  await writeFile(join(workspace.project, "import.json"), JSON.stringify({ resources: IMPORTED }));
+  const importing = ["import", "-s", "prod", "--file", "import.json", "--generate-code=false", "--yes"];
   expect((await workspace.pulumi(importing, apis.environment)).code).toBe(0);
   const replacing = ["preview", "--replace", VM_URN];
 
