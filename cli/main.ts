@@ -1,6 +1,7 @@
 /** What an operator types besides `pulumi`. */
 import { join } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import type { FaultScope } from "../lab/faults/scope";
 import { cacheDir } from "../toolchain/cache";
 import { CliError, Interrupted, causeOf } from "./errors";
 import { REPO_DIR } from "./lab/node-command";
@@ -90,6 +91,22 @@ function program(setExit: (code: number) => void): Command {
       ]);
       const paths = labPaths(id);
       setExit(await (command === undefined ? openLabShell(paths) : attachInside(paths, ["/bin/bash", "-c", command])));
+    });
+  lab
+    .command("fault")
+    .argument("[name]", "the fault, or off for all; without it, tell which there are and which are on")
+    .description("switch a named fault on in a running lab")
+    .option("--off", "switch it off", false)
+    .option("--on <call>", "calls that it meets, such as 'GET /nodes/{node}/tasks/{upid}/status'; * is any method")
+    .option("--vm <id>", "only the restore or the start of this VM", Number)
+    .option("--storage <id>", "the storage that is offline")
+    .option("--after <count>", "let as many pass first", Number)
+    .option("--times <count>", "meet as many, then no more", Number)
+    .option("--id <id>", "name of the lab on this machine", parseId, "default")
+    .action(async (name: string | undefined, { id, off, ...scope }: LabOptions & FaultScope & { off: boolean }) => {
+      const [{ switchFault }, { labPaths }] = await Promise.all([import("./lab/fault.ts"), import("./lab/paths.ts")]);
+      const lines = await switchFault({ paths: labPaths(id), name, off, scope });
+      process.stdout.write(`${lines.join("\n")}\n`);
     });
   lab
     .command("status")

@@ -19,7 +19,7 @@ export type PveParameters = Readonly<Record<string, string | number | boolean | 
 export interface CallOptions {
   /** Ends the call, e.g. when the engine cancels. */
   readonly signal?: AbortSignal;
-  /** Limit for the whole answer; default 60 s. */
+  /** Limit for the whole answer, repeated tries included; default 60 s. */
   readonly timeoutMs?: number;
   /** Gets the whole answer, for what PVE says beside its `data`, such as `changes`. */
   readonly onBody?: (body: Readonly<Record<string, unknown>>) => void;
@@ -72,16 +72,19 @@ export class PveClient {
 
   /** Reads; transient connection errors are tried again twice. */
   async get<T>(path: string, schema: z.ZodType<T>, query: PveParameters = {}, options: CallOptions = {}): Promise<T> {
+    const deadline = performance.now() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const leftMs = (): number => deadline - performance.now();
     for (const wait of RETRY_DELAYS_MS) {
       try {
-        return await this.call("GET", path, schema, query, options);
+        return await this.call("GET", path, schema, query, { ...options, timeoutMs: Math.max(1, leftMs()) });
       } catch (error) {
         if (!(error instanceof PveConnectionError) || !error.isTransient || options.signal?.aborted === true)
           throw error;
+        if (leftMs() <= wait) throw error;
         await delay(wait, undefined, { signal: options.signal });
       }
     }
-    return this.call("GET", path, schema, query, options);
+    return this.call("GET", path, schema, query, { ...options, timeoutMs: Math.max(1, leftMs()) });
   }
 
   async post<T>(path: string, schema: z.ZodType<T>, body: PveParameters = {}, options: CallOptions = {}): Promise<T> {

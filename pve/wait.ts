@@ -12,6 +12,17 @@ export interface WaitOptions {
   readonly longestPauseMs?: number;
 }
 
+/** Longest time that a poll waits for one answer: a server that takes a call and never answers may answer the next one. */
+const LONGEST_LOOK_MS = 15_000;
+
+/** Shortest time, so that the last look at the end of a wait can get an answer too. */
+const SHORTEST_LOOK_MS = 1000;
+
+/** Limit for one answer within a wait that has this much time left, in milliseconds. */
+export function lookMs(leftMs: number): number {
+  return Math.max(SHORTEST_LOOK_MS, Math.min(leftMs, LONGEST_LOOK_MS));
+}
+
 /**
  * Tries until `attempt` gives something else than undefined, and gives that; undefined when the time is over. `attempt` gets the
  * milliseconds that are left. At least one attempt is made.

@@ -67,6 +67,7 @@ const definitions = {
     what: "the API's connection is reset before the call is made",
     effect: { do: "reset" },
   },
+  "api-slow": { kind: "call", what: "each call takes 4 s more", effect: { do: "delay", milliseconds: 4000 } },
   "api-answer-lost": {
     kind: "call",
     what: "the call is made, and its connection is reset before the answer",

@@ -4,7 +4,7 @@ import { GuestAnswerLost, GuestCommandTimeout, pingAgent, runInGuest } from "../
 import { startVm, vmConfig, vmStatus, type VmStatus } from "../../pve/nodes/qemu";
 import { waitForTask } from "../../pve/nodes/tasks";
 import { parsePropertyString } from "../../pve/property-string";
-import { pollUntil } from "../../pve/wait";
+import { lookMs, pollUntil } from "../../pve/wait";
 import {
   guestBootInputsSchema,
   type GuestBootInputs,
@@ -71,12 +71,16 @@ export function hasAgent(agent: string | undefined): boolean {
 /** How long a look at the VM may fail before the boot does. */
 const LOOK_MS = 60_000;
 
-/** Whether the VM runs, also when the server is disturbed for a moment. */
-async function lookAtVm({ client, signal }: ProviderContext, { node, vmId }: RunRef): Promise<VmStatus> {
+/** Whether the VM runs, also when the server is disturbed for a moment, but no longer than the wait that asks has left. */
+async function lookAtVm(
+  { client, signal }: ProviderContext,
+  { node, vmId }: RunRef,
+  leftMs = LOOK_MS,
+): Promise<VmStatus> {
   let problem: PveError | undefined;
-  const status = await pollUntil({ timeoutMs: LOOK_MS, signal }, async () => {
+  const status = await pollUntil({ timeoutMs: Math.min(leftMs, LOOK_MS), signal }, async (left) => {
     try {
-      return await vmStatus(client, node, vmId, { signal });
+      return await vmStatus(client, node, vmId, { signal, timeoutMs: lookMs(left) });
     } catch (error) {
       if (!isPassing(error)) throw error;
       problem = error;
@@ -115,9 +119,10 @@ async function waitForAgent(context: ProviderContext, { run, agentTimeoutSeconds
   const { client, signal, report } = context;
   let lastSeen = "nothing yet";
   const wait = { timeoutMs: agentTimeoutSeconds * 1000, signal, firstPauseMs: 250 };
+  const end = performance.now() + wait.timeoutMs;
   const bootId = await pollUntil(wait, async (leftMs) => {
     try {
-      await pingAgent(client, run, { signal, timeoutMs: Math.min(leftMs, 15_000) });
+      await pingAgent(client, run, { signal, timeoutMs: lookMs(leftMs) });
       const { stdout, stderr } = await runInGuest(client, run, ["cat", BOOT_ID_FILE], {
         timeoutMs: Math.min(leftMs, 60_000),
         signal,
@@ -127,7 +132,7 @@ async function waitForAgent(context: ProviderContext, { run, agentTimeoutSeconds
     } catch (error) {
       if (signal.aborted) throw error;
       if (!isSilence(error)) throw error;
-      const { status } = await lookAtVm(context, run);
+      const { status } = await lookAtVm(context, run, Math.max(1, end - performance.now()));
       lastSeen = `VM ${status}; ${error instanceof PveError ? error.text : error.message}`;
       report("progress", `waiting for the guest agent: ${lastSeen}`);
       if (status !== "running") {

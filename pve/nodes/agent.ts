@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { type CallOptions, type PveClient, pvePath } from "../client";
 import { isPassing, type PveError, PveGuestProcessUnknown } from "../errors";
-import { pollUntil } from "../wait";
+import { lookMs, pollUntil } from "../wait";
 import { pveBoolean, pveNumber } from "../wire";
 
 /** A VM whose agent is asked. */
@@ -91,9 +91,10 @@ export async function runInGuest(
   const { pid } = await client.post(`${path}/exec`, execSchema, parameters, { signal, timeoutMs: callTimeoutMs });
   const wait = { timeoutMs: Math.max(1, deadline - performance.now()), signal, firstPauseMs: 150 };
   let lastProblem: PveError | undefined;
-  const result = await pollUntil(wait, async () => {
+  const result = await pollUntil(wait, async (leftMs) => {
     try {
-      const status = await client.get(`${path}/exec-status`, execStatusSchema, { pid }, { signal });
+      const call = { signal, timeoutMs: lookMs(leftMs) };
+      const status = await client.get(`${path}/exec-status`, execStatusSchema, { pid }, call);
       lastProblem = undefined;
       return status.exited ? status : undefined;
     } catch (error) {

@@ -1,9 +1,9 @@
 /** PVE `/nodes/{node}/tasks`: status, log, and waiting for the end of a task. */
 import { z } from "zod";
-import { type PveClient, pvePath } from "../client";
-import { isPassing, PveApiError, type PveError, PveNotFound } from "../errors";
+import { type CallOptions, type PveClient, pvePath } from "../client";
+import { isPassing, PveApiError, PveError, PveNotFound } from "../errors";
 import { parseUpid } from "../upid";
-import { pollUntil, type WaitOptions } from "../wait";
+import { lookMs, pollUntil, type WaitOptions } from "../wait";
 import { pveNumber, upidText } from "../wire";
 
 const statusSchema = z.object({
@@ -34,6 +34,8 @@ export interface TaskEnd {
 }
 
 const LOG_TAIL = 15;
+/** Limit for reading a log, which only explains something else. */
+const LOG_MS = 5000;
 /** How long a new task may be unknown: its status can answer 400 just after the call that started it. */
 const UNKNOWN_MS = 5000;
 
@@ -59,8 +61,14 @@ export class PveTaskTimeout extends Error {
     readonly upid: string,
     timeoutMs: number,
     readonly logTail: readonly string[],
+    /** What kept the last look at the task from an answer; undefined: it was running. */
+    lastProblem?: PveError,
   ) {
-    super(`The Proxmox task ${upid} had not ended after ${Math.round(timeoutMs / 1000)} s.${printTail(logTail)}`);
+    const seen = lastProblem === undefined ? "." : `; last seen: ${lastProblem.message}`;
+    super(
+      `The Proxmox task ${upid} had not ended after ${Math.round(timeoutMs / 1000)} s${seen}${printTail(logTail)}`,
+      lastProblem === undefined ? undefined : { cause: lastProblem },
+    );
     this.name = "PveTaskTimeout";
   }
 }
@@ -79,7 +87,7 @@ const LOG_PAUSE_MS = 3000;
 
 /**
  * Waits for a task. Polls from 100 ms up to each second. A connection that breaks is not the task's end, nor is a stray error of
- * the server; errors alone for a minute are.
+ * the server; errors alone for a minute are. Whether its log can be read changes nothing.
  *
  * @throws PveTaskFailed, PveTaskTimeout; the signal's reason when ended.
  */
@@ -90,15 +98,16 @@ export async function waitForTask(client: PveClient, upid: string, options: Task
   let lastLog = begun;
   let lastProblem: PveError | undefined;
   let problemSince: number | undefined;
-  const exitStatus = await pollUntil(options, async () => {
+  const exitStatus = await pollUntil(options, async (leftMs) => {
     try {
-      const { status, exitstatus } = await client.get(path, statusSchema, {}, { signal: options.signal });
+      const call = { signal: options.signal, timeoutMs: lookMs(leftMs) };
+      const { status, exitstatus } = await client.get(path, statusSchema, {}, call);
       lastProblem = undefined;
       problemSince = undefined;
       if (status !== "running") return exitstatus ?? "unexpected status";
       if (options.onLog !== undefined && performance.now() - lastLog >= LOG_PAUSE_MS) {
         lastLog = performance.now();
-        const line = (await taskLog(client, upid, 0, 5000)).at(-1);
+        const line = await newestLine(client, upid, options.signal);
         if (line !== undefined) options.onLog(line);
       }
       return undefined;
@@ -112,8 +121,7 @@ export async function waitForTask(client: PveClient, upid: string, options: Task
     }
   });
   if (exitStatus === undefined) {
-    if (lastProblem !== undefined) throw lastProblem;
-    throw new PveTaskTimeout(upid, options.timeoutMs, await taskLogTail(client, upid));
+    throw new PveTaskTimeout(upid, options.timeoutMs, await taskLogTail(client, upid), lastProblem);
   }
   if (exitStatus !== "OK" && !/^WARNINGS: \d+$/.test(exitStatus)) {
     throw new PveTaskFailed(upid, exitStatus, await taskLogTail(client, upid));
@@ -122,16 +130,35 @@ export async function waitForTask(client: PveClient, upid: string, options: Task
 }
 
 /** Lines of a task's log from line `start` (0 is the first). */
-export async function taskLog(client: PveClient, upid: string, start = 0, limit = 500): Promise<string[]> {
+export async function taskLog(
+  client: PveClient,
+  upid: string,
+  start = 0,
+  limit = 500,
+  options?: CallOptions,
+): Promise<string[]> {
   const { node } = parseUpid(upid);
-  const lines = await client.get(pvePath`/nodes/${node}/tasks/${upid}/log`, logSchema, { start, limit });
+  const lines = await client.get(pvePath`/nodes/${node}/tasks/${upid}/log`, logSchema, { start, limit }, options);
   return lines.map(({ t }) => t);
+}
+
+/** The newest line of a running task's log; none if the log can't be read, because it only tells how far the task is. */
+async function newestLine(client: PveClient, upid: string, signal?: AbortSignal): Promise<string | undefined> {
+  try {
+    return (await taskLog(client, upid, 0, 5000, { signal, timeoutMs: LOG_MS })).at(-1);
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (error instanceof PveError) return undefined;
+    throw error;
+  }
 }
 
 /** The last lines of a task's log; empty if the log can't be read, because it only explains another error. */
 async function taskLogTail(client: PveClient, upid: string): Promise<readonly string[]> {
   try {
-    return (await taskLog(client, upid, 0, 5000)).filter((line) => line !== "no content").slice(-LOG_TAIL);
+    return (await taskLog(client, upid, 0, 5000, { timeoutMs: LOG_MS }))
+      .filter((line) => line !== "no content")
+      .slice(-LOG_TAIL);
   } catch (error) {
     return [`(the log could not be read: ${error instanceof Error ? error.message : String(error)})`];
   }

@@ -46,6 +46,20 @@ export interface Outcome extends Ended {
   readonly writes: readonly string[];
 }
 
+/**
+ * A drill that nothing disturbed: every phase up to the agent's answer passed. The guest runs no service, and a drill in which
+ * nothing was proved of services is no pass: that alone is what is wrong with it.
+ */
+export function expectUndisturbed({ evidence }: Outcome): void {
+  expect(evidence?.phases.slice(0, 4).map(({ phase, status }) => `${phase} ${status}`)).toEqual([
+    ...["restore passed", "verify passed", "start passed", "agent passed"],
+  ]);
+  expect(evidence?.reasons).toEqual([expect.stringMatching(NOTHING_PROVED)]);
+}
+
+/** The only reason against a drill of the shell. */
+const NOTHING_PROVED = /^containers: .* could not run: the guest has no container engine/;
+
 /** Counts over all drills of a lab, for the test report. */
 export interface Counts {
   drills: number;
@@ -59,6 +73,9 @@ export interface Counts {
 
 export class FaultLab implements AsyncDisposable {
   readonly counts: Counts = { drills: 0, destroys: 0, calls: 0, writes: 0, comparisons: 0 };
+
+  /** Whether a drill may still stand, which the next one would refuse: that of a test that failed. */
+  isStanding = false;
 
   private constructor(
     readonly workspace: Workspace,
@@ -90,6 +107,8 @@ export class FaultLab implements AsyncDisposable {
   /** All faults off, one good archive a minute old, nothing of a drill, the fixture's stack file with short limits. */
   async reset(changes: Changes = []): Promise<void> {
     this.faults.allOff();
+    if (this.isStanding) await this.pulumi("destroy", "drill");
+    this.isStanding = false;
     await rm(this.dumpDir, { recursive: true, force: true });
     this.archive();
     await this.workspace.write({
@@ -112,20 +131,21 @@ export class FaultLab implements AsyncDisposable {
   /** `pulumi up -s drill`, whatever its outcome. Fails when it made a call that it may not make, or changed production. */
   async up(environment: NodeJS.ProcessEnv = {}): Promise<Outcome> {
     this.counts.drills++;
-    return this.watched(["up", "-s", "drill", "--yes", "--skip-preview"], environment);
+    return this.watched("up", environment);
   }
 
   /** `pulumi destroy -s drill`, whatever its outcome, under the same conditions. */
   async destroy(environment: NodeJS.ProcessEnv = {}): Promise<Outcome> {
     this.counts.destroys++;
-    return this.watched(["destroy", "-s", "drill", "--yes", "--skip-preview"], environment);
+    return this.watched("destroy", environment);
   }
 
   /** Destroys and fails unless that went well and nothing but evidence is left: VM, disks, running tasks, state. */
-  async expectCleanEnd(): Promise<void> {
-    const { code, output } = await this.destroy();
+  async expectCleanEnd(environment: NodeJS.ProcessEnv = {}): Promise<void> {
+    const { code, output } = await this.destroy(environment);
     if (code !== 0) throw new Error(`pulumi destroy ended with code ${code}:\n${output}`);
     expect(await this.remains()).toEqual([]);
+    this.isStanding = false;
   }
 
   /** What there is of the drill's VM. */
@@ -180,9 +200,21 @@ export class FaultLab implements AsyncDisposable {
     await this.workspace[Symbol.asyncDispose]();
   }
 
-  private async watched(args: readonly string[], environment: NodeJS.ProcessEnv): Promise<Outcome> {
+  /** `up` or `destroy` of a stack, unwatched. */
+  async pulumi(command: "up" | "destroy", stack: string, environment: NodeJS.ProcessEnv = {}): Promise<Ended> {
+    this.isStanding = true;
+    const args = [command, "-s", stack, "--yes", "--skip-preview"];
+    return this.workspace.pulumi(args, { ...this.apis.environment, ...environment });
+  }
+
+  /** Name of the newest run; undefined if there is none. */
+  async newestRun(): Promise<string | undefined> {
+    return (await listRuns(this.evidenceDir)).sort().at(-1);
+  }
+
+  private async watched(command: "up" | "destroy", environment: NodeJS.ProcessEnv): Promise<Outcome> {
     const runs = await listRuns(this.evidenceDir);
-    const ended = await this.guarded(() => this.workspace.pulumi(args, { ...this.apis.environment, ...environment }));
+    const ended = await this.guarded(() => this.pulumi(command, "drill", environment));
     const isNew = (await listRuns(this.evidenceDir)).some((run) => !runs.includes(run));
     const evidence = isNew ? (await readNewEvidence(this.evidenceDir, runs)).evidence : undefined;
     return { ...ended, evidence };
