@@ -3,20 +3,18 @@ import type { CheckSpec } from "../provider/contract/checks";
 import type { ServiceSpec } from "../services/spec";
 import { configurationDigest } from "./deployed-service";
 
-type DeploymentCheck = Extract<CheckSpec, { kind: "deployment" }>;
-
 /** How the code stands for one service, and what prod recorded of it. */
 export interface DeployedCode {
   /** Image reference, with its digest where it is locked. */
   readonly image: string;
   /** `sha256:<hex>`; absent: not locked. */
   readonly digest?: string;
-  /** Absent: nothing recorded. Times are ISO 8601 UTC, null where they are not known. */
+  /** Absent: nothing recorded. Times are ISO 8601 UTC. */
   readonly recorded?: {
     readonly image: string;
     readonly configuration: string;
-    readonly deployedAt: string | null;
-    readonly firstDeployedAt: string | null;
+    readonly createdAt: string;
+    readonly firstCreatedAt: string;
   };
 }
 
@@ -35,23 +33,19 @@ export function deploymentCheck(
     ...(digest === undefined ? {} : { digest }),
     configuration: configurationDigest(spec, hostName),
     archiveTime,
-    ...(recorded === undefined ? {} : { deployed: deployedOf(recorded) }),
+    ...(recorded === undefined
+      ? {}
+      : { deployed: { image: recorded.image, configuration: recorded.configuration, at: recorded.createdAt } }),
   };
 }
 
-/** Pulumi drops nulls on the way to the provider. */
-function deployedOf({
-  image,
-  configuration,
-  deployedAt,
-}: NonNullable<DeployedCode["recorded"]>): DeploymentCheck["deployed"] {
-  return { image, configuration, ...(deployedAt === null ? {} : { at: deployedAt }) };
-}
-
-/** Why a service can't be in an archive: it was deployed for the first time after it. Undefined where it must be there. */
+/**
+ * Why a service may not be in an archive: the first container of it that is known was made after it. Undefined where it must be
+ * there. Only a restored machine without its container proves it.
+ */
 export function newerThanArchive(code: DeployedCode | undefined, archiveTime: number): string | undefined {
-  const first = code?.recorded?.firstDeployedAt;
-  if (first === undefined || first === null || Date.parse(first) <= archiveTime * 1000) return undefined;
+  const first = code?.recorded?.firstCreatedAt;
+  if (first === undefined || Date.parse(first) <= archiveTime * 1000) return undefined;
   const archive = new Date(archiveTime * 1000).toISOString();
   return `first deployed at ${first}, after the archive (${archive}): this backup does not hold it`;
 }

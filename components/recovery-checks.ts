@@ -42,25 +42,26 @@ export class RecoveryChecks extends pulumi.ComponentResource {
     const reverseProxy = args.catalogue.find((spec) => spec.reverseProxy)?.name;
     const { archiveTime } = args.restorePoint;
     const context = { ...args, archiveTime, ...(reverseProxy === undefined ? {} : { reverseProxy }) };
-    const excuseOf = (spec: ServiceSpec): string | undefined =>
-      spec.inDrill === "cut-off"
-        ? `cut off in a drill: ${spec.inDrillReason ?? "no reason given"}`
-        : newerThanArchive(args.code.get(spec.name), archiveTime);
+    const newerOf = (spec: ServiceSpec): string | undefined => newerThanArchive(args.code.get(spec.name), archiveTime);
     const services = args.catalogue.map((spec) => {
-      const excuse = excuseOf(spec);
-      const checks: CheckSpec[] =
-        excuse === undefined
-          ? checksOf(spec, context)
-          : [{ kind: "excused", name: "not in this restore", reason: excuse }];
+      const isCutOff = spec.inDrill === "cut-off";
+      const reason = `cut off in a drill: ${spec.inDrillReason ?? "no reason given"}`;
+      const newer = isCutOff ? undefined : newerOf(spec);
+      const checks: CheckSpec[] = isCutOff
+        ? [{ kind: "excused", name: "not in this restore", reason }]
+        : checksOf(spec, context);
       return new ServiceCheck(
         `${name}-${spec.name}`,
-        { run, service: spec.name, bootStatus, checks, mandatory: excuse === undefined, timeoutSeconds },
+        {
+          ...{ run, service: spec.name, bootStatus, checks, mandatory: !isCutOff, timeoutSeconds },
+          ...(newer === undefined ? {} : { unlessAbsent: { container: spec.name, reason: newer } }),
+        },
         { parent: this },
       );
     });
     const recoveryPoints = args.catalogue.flatMap((spec) => {
       const { canary } = spec;
-      return canary && excuseOf(spec) === undefined
+      return canary && spec.inDrill !== "cut-off" && newerOf(spec) === undefined
         ? [
             new RecoveryPoint(
               `${name}-recovery-point`,

@@ -1,9 +1,11 @@
 /** All resources and functions of the provider by token. */
 import type * as provider from "@pulumi/pulumi/provider";
 import { checkAccessArgsSchema } from "./contract/access";
+import { lookupContainersArgsSchema } from "./contract/production";
 import type { ProviderContext } from "./definition";
 import { type Lifecycle, lifecycleOf } from "./lifecycle";
 import { checkAccess } from "./resources/access";
+import { lookupContainers } from "./resources/deployed-containers";
 import { guestBoot } from "./resources/guest-boot";
 import { guestContainers } from "./resources/guest-containers";
 import { lease } from "./resources/lease";
@@ -15,7 +17,7 @@ import { lookupRestorePoint, restorePointArgs } from "./resources/restore-point"
 import { restoredVm } from "./resources/restored-vm";
 import { serviceCheck } from "./resources/service-check";
 import { verdict } from "./resources/verdict";
-import { CHECK_ACCESS, LOOKUP_RESTORE_POINT } from "./tokens";
+import { CHECK_ACCESS, LOOKUP_CONTAINERS, LOOKUP_RESTORE_POINT } from "./tokens";
 import { validateInputs } from "./validation";
 import { decodeProperties } from "./wire";
 
@@ -54,6 +56,11 @@ export async function invoke(context: ProviderContext, token: string, args: unkn
   if (token === CHECK_ACCESS) {
     const { inputs, failures } = validateInputs(checkAccessArgsSchema, decodeProperties(args));
     return inputs === undefined ? { outputs: {}, failures } : { outputs: await checkAccess(context, inputs) };
+  }
+  if (token === LOOKUP_CONTAINERS) {
+    const { inputs, failures } = validateInputs(lookupContainersArgsSchema, decodeProperties(args));
+    if (inputs === undefined) return { outputs: {}, failures };
+    return { outputs: { containers: await lookupContainers(context, inputs) } };
   }
   if (token !== LOOKUP_RESTORE_POINT) {
     throw new Error(`Unable to call "${token}": the provider has no such function. Correct the token.`);

@@ -13,8 +13,9 @@ import { restoredVm } from "./resources/restored-vm";
 import { serviceCheck } from "./resources/service-check";
 import { verdict } from "./resources/verdict";
 import { accessSchema, checkAccessArgsSchema } from "./contract/access";
+import { deployedContainersSchema, lookupContainersArgsSchema } from "./contract/production";
 import { restorePointSchema } from "./contract/run";
-import { CHECK_ACCESS, LOOKUP_RESTORE_POINT, PROVIDER_NAME } from "./tokens";
+import { CHECK_ACCESS, LOOKUP_CONTAINERS, LOOKUP_RESTORE_POINT, PROVIDER_NAME } from "./tokens";
 
 /** Version in the schema and the plugin's name; the repository's own, because the two are never apart. */
 export const PROVIDER_VERSION = "0.1.0";
@@ -104,6 +105,11 @@ export function schemaText(): string {
         description: "Asks Proxmox, Cloudflare and the Docker VM before anything is touched.",
         inputs: { type: "object", ...propertiesOf(checkAccessArgsSchema) },
         outputs: { type: "object", ...propertiesOf(accessSchema) },
+      },
+      [LOOKUP_CONTAINERS]: {
+        description: "Reads what the containers of prod are made from and since when, on the Docker VM.",
+        inputs: { type: "object", ...propertiesOf(lookupContainersArgsSchema) },
+        outputs: { type: "object", ...propertiesOf(deployedContainersSchema) },
       },
       [LOOKUP_RESTORE_POINT]: {
         description: "Finds the archive to restore: the newest, or the given one.",

@@ -6,6 +6,8 @@ export const CHECK_ACCESS = "homelab:index:checkAccess";
 
 export const LOOKUP_RESTORE_POINT = "homelab:drill:lookupRestorePoint";
 
+export const LOOKUP_CONTAINERS = "homelab:prod:lookupContainers";
+
 export const DRILL_TOKENS = {
   lease: "homelab:drill:Lease",
   restoredVm: "homelab:drill:RestoredVm",

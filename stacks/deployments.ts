@@ -1,29 +1,35 @@
 /**
- * When prod deployed what, in `<trust>/deployments.json`: a drill restores an archive that may be older than the code, and
- * only a deploy after the archive's time explains a difference. A file of the repository, because a drill has to work when
- * the state of prod is gone; no resource, because a record of a change is no change to review.
+ * Which containers prod has, in `<trust>/deployments.json`: a drill restores an archive that may be older than the code, and
+ * only a container that was made after the archive's time explains a difference. All of it is what Docker says of the
+ * containers themselves, so that neither an update of some targets nor an old file can claim a deploy that was none. A file of
+ * the repository, because a drill has to work when the state of prod is gone; no resource, because a record of a change is no
+ * change to review.
  */
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
+import type { DeployedContainer } from "../provider/contract/production";
 import { readIfThere } from "./project-files";
 
 const deploymentSchema = z.strictObject({
-  /** Image reference, with its digest where it is locked. */
+  /** Image reference of the container's label, with its digest where it was locked. */
   image: z.string(),
-  /** Digest of the container's configuration. */
+  /** Digest of the configuration, from the container's label. */
   configuration: z.string(),
   containerId: z.string(),
-  /** ISO 8601 UTC; null: older than this file. */
-  deployedAt: z.iso.datetime().nullable(),
-  /** First deploy of the service; null: older than this file. */
-  firstDeployedAt: z.iso.datetime().nullable(),
+  /** When Docker made the container, ISO 8601 UTC. */
+  createdAt: z.iso.datetime(),
+  /**
+   * When Docker made the first container of the service that this file has seen. An earlier one may have been there, so a
+   * drill believes it only where the restored machine has no container of the service.
+   */
+  firstCreatedAt: z.iso.datetime(),
 });
 export type Deployment = z.infer<typeof deploymentSchema>;
 
 const deploymentsSchema = z.strictObject({
-  formatVersion: z.literal(1),
+  formatVersion: z.literal(2),
   services: z.record(z.string(), deploymentSchema),
 });
 export type Deployments = Readonly<Record<string, Deployment>>;
@@ -42,63 +48,94 @@ export function readDeployments(file: string): Deployments | undefined {
   } catch (error) {
     throw new Error(
       `Unable to use ${file}: ${error instanceof Error ? error.message : String(error)}. ` +
-        "Restore it from version control, or delete it; without it no difference counts as explained by a later deploy.",
+        "Restore it from version control, or delete it: pulumi up -s prod writes it again, and without it no difference " +
+        "counts as explained by a later deploy.",
       { cause: error },
     );
   }
 }
 
-/** What is recorded of a service once its container is there. Pure. */
-export function nextDeployment(
+/** What the file says after a look at the containers. Pure; of services that have no container nothing is kept. */
+export function nextDeployments(
   known: Deployments | undefined,
-  name: string,
-  now: Date,
-  current: Pick<Deployment, "image" | "configuration" | "containerId">,
-): Deployment {
-  const before = known?.[name];
-  // Without a file nothing tells whether the container was made now or years ago.
-  const at = known === undefined ? null : now.toISOString();
-  const isSame =
-    before !== undefined &&
-    before.containerId === current.containerId &&
-    before.image === current.image &&
-    before.configuration === current.configuration;
-  return {
-    ...current,
-    deployedAt: isSame ? before.deployedAt : at,
-    firstDeployedAt: before === undefined ? at : before.firstDeployedAt,
-  };
+  containers: readonly DeployedContainer[],
+  names: readonly string[],
+): Deployments {
+  const found = containers
+    .filter(({ service }) => names.includes(service))
+    .sort((a, b) => (a.service < b.service ? -1 : 1));
+  return Object.fromEntries(
+    found.map(({ service, ...container }) => {
+      const firstCreatedAt = known?.[service]?.firstCreatedAt ?? container.createdAt;
+      return [service, { ...container, firstCreatedAt }];
+    }),
+  );
 }
 
 /** Writes down each service as soon as its container is there, so that a half-done update is recorded as far as it came. */
 export class DeploymentLog {
-  private readonly known: Deployments | undefined;
-  private readonly services: Record<string, Deployment>;
+  private known: Deployments | undefined;
+  private present: Promise<void> = Promise.resolve();
+  private next: Promise<void> | undefined;
 
-  /** @param names services of the catalogue; others are dropped from the file. */
+  /**
+   * @param names services of the catalogue; others are dropped from the file.
+   * @param look asks the Docker VM.
+   */
   constructor(
     private readonly file: string,
-    names: readonly string[],
+    private readonly names: readonly string[],
+    private readonly look: () => Promise<readonly DeployedContainer[]>,
   ) {
-    this.known = readDeployments(file);
-    this.services = Object.fromEntries(Object.entries(this.known ?? {}).filter(([name]) => names.includes(name)));
+    this.known = knownDeployments(file);
   }
 
-  /** Does nothing in a preview. */
-  record(name: string, image: string, configuration: string, containerId: pulumi.Output<string>): void {
-    containerId.apply((id) => {
-      if (pulumi.runtime.isDryRun()) return;
-      this.services[name] = nextDeployment(this.known, name, new Date(), { image, configuration, containerId: id });
-      this.write();
+  /** Does nothing in a preview, and asks nothing where the file knows this container: it can't have changed. Gives when it is done. */
+  record(name: string, containerId: pulumi.Output<string>): pulumi.Output<void> {
+    return containerId.apply(async (id) => {
+      if (pulumi.runtime.isDryRun() || this.known?.[name]?.containerId === id) return;
+      await this.refresh();
     });
   }
 
-  private write(): void {
-    const services = Object.fromEntries(Object.entries(this.services).sort(([a], [b]) => (a < b ? -1 : 1)));
-    const text = `${JSON.stringify({ formatVersion: 1, services }, undefined, 2)}\n`;
+  /** One look for everybody who asks while another is under way. */
+  private async refresh(): Promise<void> {
+    this.next ??= this.present.then(async () => {
+      this.next = undefined;
+      await this.lookOnce();
+    });
+    this.present = this.next;
+    await this.next;
+  }
+
+  /** A record that can't be written now is no reason to fail an update; the next one writes it. */
+  private async lookOnce(): Promise<void> {
+    try {
+      this.known = nextDeployments(this.known, await this.look(), this.names);
+      this.write(this.known);
+    } catch (error) {
+      const cause = (error instanceof Error ? error.message : String(error)).replace(/\.+$/, "");
+      await pulumi.log.warn(
+        `Unable to record in ${this.file} what was deployed: ${cause}. Run pulumi up -s prod again; ` +
+          "until then a drill of an older archive takes new containers for unexplained.",
+      );
+    }
+  }
+
+  private write(services: Deployments): void {
+    const text = `${JSON.stringify({ formatVersion: 2, services }, undefined, 2)}\n`;
     mkdirSync(path.dirname(this.file), { recursive: true });
     const temporary = `${this.file}.${process.pid}.tmp`;
     writeFileSync(temporary, text);
     renameSync(temporary, this.file);
+  }
+}
+
+/** What the file knows; one that can't be used is written anew, because the containers know it all but the first times. */
+function knownDeployments(file: string): Deployments | undefined {
+  try {
+    return readDeployments(file);
+  } catch {
+    return undefined;
   }
 }

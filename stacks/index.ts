@@ -2,6 +2,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import type { DeployedContainer } from "../provider/contract/production";
 import { requireAccess } from "../provider/sdk/access";
 import { CatalogueError, loadCatalogue, secretKeys } from "../services/catalogue";
 import type { ServiceSpec } from "../services/spec";
@@ -40,18 +41,19 @@ async function runStack(): Promise<Record<string, unknown>> {
       const zoneId = catalogue.some(({ route }) => route !== undefined) ? config.dns.zoneId : undefined;
       const vm = { vmId: config.dockerVm.vmId, address: dockerVmAddress(config) };
       // Side by side: the one waits for the provider to start, the other for the disk and the compiler.
-      const [{ prod }] = await Promise.all([
+      const [{ prod, sshTarget }, { lookupContainers }] = await Promise.all([
         import("./prod.ts"),
+        import("../provider/sdk/prod.ts"),
         requireAccess({ node: config.node, ...(zoneId === undefined ? {} : { zoneId }), dockerVm: vm }),
       ]);
       const names = catalogue.map(({ name }) => name);
+      const look = async (): Promise<DeployedContainer[]> =>
+        lookupContainers({ ssh: sshTarget(config), timeoutSeconds: config.readiness.containerTimeoutSeconds });
       return prod(config, {
         catalogue,
         secrets: secrets(secretKeys(catalogue)),
-        ...orRunError(() => ({
-          lock: readImagesLock(config.files.imagesLock),
-          deployments: new DeploymentLog(deploymentsFile(config.files.trust), names),
-        })),
+        lock: orRunError(() => readImagesLock(config.files.imagesLock)),
+        deployments: new DeploymentLog(deploymentsFile(config.files.trust), names, look),
       });
     }
     case "drill": {

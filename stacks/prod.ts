@@ -2,7 +2,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import { BackupPlan } from "../components/backup-plan";
 import { hostNameOf } from "../components/checks-from-catalogue";
-import { configurationDigest } from "../components/deployed-service";
 import { DnsRecords } from "../components/dns-records";
 import { DockerEngine } from "../components/docker-engine";
 import { DockerVm } from "../components/docker-vm";
@@ -21,7 +20,7 @@ export interface ProdParts {
   /** Values by key. Secret. */
   readonly secrets: Readonly<Record<string, pulumi.Output<string>>>;
   readonly lock: ImagesLock;
-  /** Takes down what was deployed when. */
+  /** Takes down which containers there are. */
   readonly deployments: Pick<DeploymentLog, "record">;
 }
 
@@ -31,12 +30,7 @@ export function prod(config: ProdConfig, parts: ProdParts): Record<string, unkno
   const { node, dockerVm, backup, readiness } = config;
   liftProtection(config);
   const address = dockerVmAddress(config);
-  const ssh: SshTarget = {
-    address,
-    user: dockerVm.user,
-    privateKeyFile: dockerVm.sshPrivateKeyFile,
-    knownHostsFile: config.files.knownHosts,
-  };
+  const ssh = sshTarget(config);
 
   const vm = new DockerVm("docker-vm", {
     node,
@@ -97,6 +91,12 @@ function liftProtection({ consent }: ProdConfig): void {
   });
 }
 
+/** How the Docker VM is reached. */
+export function sshTarget(config: ProdConfig): SshTarget {
+  const { user, sshPrivateKeyFile: privateKeyFile } = config.dockerVm;
+  return { address: dockerVmAddress(config), user, privateKeyFile, knownHostsFile: config.files.knownHosts };
+}
+
 /** In start order, each after the services that it depends on. */
 function createServices(
   config: ProdConfig,
@@ -123,7 +123,7 @@ function createServices(
       { providers: { docker: engine.provider } },
     );
     services.set(spec.name, service);
-    deployments.record(spec.name, image, configurationDigest(spec, hostName), service.containerId);
+    deployments.record(spec.name, service.containerId);
   }
   return services;
 }

@@ -63,7 +63,7 @@ export function judgeDeployment(check: DeploymentCheck, restored: DeployedContai
   const archiveTime = new Date(check.archiveTime * 1000).toISOString();
   const { deployed } = check;
   const isOurs = deployed?.image === check.image && deployed.configuration === check.configuration;
-  if (isOurs && deployed.at !== undefined && Date.parse(deployed.at) > check.archiveTime * 1000) {
+  if (isOurs && Date.parse(deployed.at) > check.archiveTime * 1000) {
     const detail = `${difference}. That was deployed at ${deployed.at}, after the archive (${archiveTime})`;
     return { status: "passed", detail, finding: `${detail}. An emergency restore would bring the older one back.` };
   }
@@ -73,7 +73,6 @@ export function judgeDeployment(check: DeploymentCheck, restored: DeployedContai
 function unexplained({ deployed }: DeploymentCheck, isOurs: boolean, archiveTime: string): string {
   if (deployed === undefined) return "There is no record of a deploy that would explain it";
   if (!isOurs) return "The code was not deployed as it stands: run pulumi up -s prod, or go back to what was deployed";
-  if (deployed.at === undefined) return "When that was deployed is not recorded";
   return `It was deployed at ${deployed.at}, before the archive (${archiveTime}): the backup is not of what was deployed`;
 }
 

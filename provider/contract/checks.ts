@@ -52,8 +52,8 @@ export const deploymentCheckSchema = z.strictObject({
   configuration: z.string(),
   /** Seconds since the epoch: the archive's `ctime`. */
   archiveTime: z.number().int().positive(),
-  /** What prod recorded of its last deploy; `at` is ISO 8601 UTC, absent where it is not known. Absent: nothing recorded. */
-  deployed: z.strictObject({ image: z.string(), configuration: z.string(), at: z.string().optional() }).optional(),
+  /** What prod recorded of its container; `at` is when that was made, ISO 8601 UTC. Absent: nothing recorded. */
+  deployed: z.strictObject({ image: z.string(), configuration: z.string(), at: z.string() }).optional(),
 });
 
 /** No check, but the reason why there is none: the service can't be in this restore. Always `skipped`. */
@@ -78,6 +78,8 @@ export const serviceCheckInputsSchema = z.strictObject({
   /** Status of the guest's boot; anything but `passed` makes every check `skipped`. */
   bootStatus: stepStatusSchema,
   checks: z.array(checkSpecSchema).min(1),
+  /** Where the restored machine has no such container, the service is excused for this reason instead of being checked. */
+  unlessAbsent: z.strictObject({ container: z.string(), reason: z.string() }).optional(),
   /** A mandatory check that is skipped fails the drill. */
   mandatory: z.boolean(),
   /** Each check is tried until it passes or this time is over. */

@@ -75,3 +75,26 @@ export interface RecordedRootOutputs extends RecordedRootInputs {
   /** SHA-256 fingerprint of the certificate, hex. */
   fingerprint: string;
 }
+
+/** Arguments of the invoke `homelab:prod:lookupContainers`. */
+export const lookupContainersArgsSchema = z.strictObject({
+  ssh: sshTargetSchema,
+  timeoutSeconds: z.number().positive(),
+});
+export type LookupContainersArgs = z.infer<typeof lookupContainersArgsSchema>;
+
+/** A container of prod's, by its own labels and Docker's own record. */
+export const deployedContainerSchema = z.strictObject({
+  service: z.string(),
+  containerId: z.string(),
+  /** Image reference, with its digest where it was locked. */
+  image: z.string(),
+  /** Digest of the configuration, `sha256:<hex>`. */
+  configuration: z.string(),
+  /** ISO 8601 UTC by the VM's clock. */
+  createdAt: z.iso.datetime(),
+});
+export type DeployedContainer = z.infer<typeof deployedContainerSchema>;
+
+/** Answer of `lookupContainers`. */
+export const deployedContainersSchema = z.strictObject({ containers: z.array(deployedContainerSchema) });

@@ -1,4 +1,5 @@
 /** `homelab:drill:ServiceCheck`: all checks of one service, side by side. Failures are recorded, not thrown. */
+import { pollUntil } from "../../pve/wait";
 import { checkDeployment } from "../checks/deployment-check";
 import { checkContainer } from "../checks/container-check";
 import { type ContainerWatch, watchOf } from "../checks/containers";
@@ -49,6 +50,12 @@ async function runChecks(context: ProviderContext, inputs: ServiceCheckInputs): 
   }
   const guest = guestOf(context.client, run, timeoutSeconds * 1000, context.signal);
   const watch = watchOf(context.client, run, context.signal);
+  const { unlessAbsent } = inputs;
+  if (unlessAbsent !== undefined && (await isAbsent(guest, watch, unlessAbsent.container))) {
+    const excused: CheckSpec = { kind: "excused", name: "not in this restore", reason: unlessAbsent.reason };
+    const label = labelOf({ ...inputs, mandatory: false }, excused);
+    return allResults([recorded(context, run, label, () => checkInGuest(guest, watch, run.runId, excused))]);
+  }
   const others = checks.map(async (check) =>
     check.kind === "container"
       ? undefined
@@ -61,6 +68,15 @@ async function runChecks(context: ProviderContext, inputs: ServiceCheckInputs): 
       : undefined,
   );
   return allResults(checks.map(async (_, index) => (await others[index]) ?? (await containers[index])));
+}
+
+/** False also where the guest can't be asked: then the checks say so. */
+async function isAbsent(guest: Guest, watch: ContainerWatch, container: string): Promise<boolean> {
+  const look = await pollUntil({ timeoutMs: guest.leftMs() / 2, signal: guest.signal }, async () => {
+    const seen = await watch.look(container);
+    return "problem" in seen ? undefined : seen;
+  }).catch(() => undefined);
+  return look !== undefined && !look.states.has(container);
 }
 
 async function checkInGuest(

@@ -1,8 +1,20 @@
 /** Typed resource classes of the module `homelab:prod`: what production needs and no public provider has. */
 import * as pulumi from "@pulumi/pulumi";
-import type { ProxyConfigInputs, ReadinessInputs, RecordedRootInputs } from "../contract/production";
-import { PROD_TOKENS } from "../tokens";
+import {
+  type DeployedContainer,
+  deployedContainersSchema,
+  type LookupContainersArgs,
+  type ProxyConfigInputs,
+  type ReadinessInputs,
+  type RecordedRootInputs,
+} from "../contract/production";
+import { LOOKUP_CONTAINERS, PROD_TOKENS } from "../tokens";
 import { type InputsOf, withComputed } from "./resource";
+
+/** Asks the Docker VM for prod's containers. Rejects where it can't be reached. */
+export async function lookupContainers(args: LookupContainersArgs): Promise<DeployedContainer[]> {
+  return deployedContainersSchema.parse(await pulumi.runtime.invoke(LOOKUP_CONTAINERS, { ...args })).containers;
+}
 
 /**
  * The Docker VM is usable: SSH answers with the host key that the guest agent reported, cloud-init is done, the engine

@@ -2,6 +2,7 @@ import { bootTime, checkSql } from "../../provider/checks/sql";
 import { ContainerWatch, parseStates } from "../../provider/checks/containers";
 import type { Guest } from "../../provider/checks/guest";
 import { hasAgent } from "../../provider/resources/guest-boot";
+import { DRILL_TOKENS } from "../../provider/tokens";
 import { FakeDrill, healthyGuest, inspected, WEB_CHECKS } from "./support/fake-drill";
 
 let fake: FakeDrill;
@@ -52,6 +53,38 @@ test("an archive without a guest agent fails before the start, with what to do",
       "qemu-guest-agent in it, shut it down and start it, and make a new backup.",
   );
   expect(fake.pve.writes.some(({ call }) => call.endsWith("/status/start"))).toBe(false);
+});
+
+describe("a service that may be newer than the archive", () => {
+  const excuse = { unlessAbsent: { container: "web", reason: "first deployed later" } };
+
+  async function check(more: Record<string, unknown>): Promise<unknown> {
+    const { run } = await fake.lease();
+    fake.pve.vms.set(9200, { config: { name: "docker", agent: "enabled=1" }, status: "running" });
+    const inputs = {
+      run,
+      service: "web",
+      bootStatus: "passed",
+      checks: WEB_CHECKS,
+      mandatory: true,
+      timeoutSeconds: 5,
+    };
+    return (await fake.create(DRILL_TOKENS.serviceCheck, { ...inputs, ...more })).outs["results"];
+  }
+
+  test("is excused where the restored machine has no such container", async () => {
+    fake.pve.guest = (command) =>
+      command[1] === "inspect" ? { exitCode: 1, stderr: "Error: No such container: web" } : healthyGuest(command);
+    expect(await check(excuse)).toMatchObject([
+      { service: "web", kind: "excused", status: "skipped", mandatory: false, detail: "first deployed later" },
+    ]);
+  });
+
+  test("is checked like any other where the archive holds it, whatever the record says", async () => {
+    const results = await check(excuse);
+    expect(results).toHaveLength(WEB_CHECKS.length);
+    expect(results).toMatchObject(WEB_CHECKS.map(() => ({ status: "passed", mandatory: true })));
+  });
 });
 
 test.each([

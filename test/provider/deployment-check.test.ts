@@ -70,12 +70,6 @@ test.each<[string, Partial<DeploymentCheck>, Partial<typeof same>, string]>([
     { configuration: "sha256:old" },
     "There is no record of a deploy that would explain it",
   ],
-  [
-    "a deploy of unknown time",
-    { deployed: { image: check.image, configuration: "sha256:new" } },
-    { configuration: "sha256:old" },
-    "When that was deployed is not recorded",
-  ],
   ["no labels", { deployed: undefined }, { image: "" }, "it carries no record of its deploy (labels homelab.*)"],
   [
     "another image",

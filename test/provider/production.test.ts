@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createProvider, type StoppableProvider } from "../../provider/plugin";
-import { PROD_TOKENS } from "../../provider/tokens";
+import { LOOKUP_CONTAINERS, PROD_TOKENS } from "../../provider/tokens";
 import { FakePve, NODE } from "./support/fake-pve";
 import { type FakeSshServer, newKeyPair, type ShellAnswer, startSshServer } from "./support/ssh-server";
 
@@ -107,6 +107,36 @@ describe("readiness", () => {
     expect(await readFile(join(folder, "known_hosts"), "utf8")).toContain(server.hostKey);
     await writeFile(join(folder, "known_hosts"), `[127.0.0.1]:${server.port} ${newKeyPair().public}\n`);
     expect(await diff()).toMatchObject({ changes: true, replaces: [] });
+  });
+});
+
+describe("the containers on the Docker VM", () => {
+  const lookup = async (): Promise<unknown> => provider.invoke?.(LOOKUP_CONTAINERS, { ssh: ssh(), timeoutSeconds: 5 });
+
+  beforeEach(async () => writeFile(join(folder, "known_hosts"), `[127.0.0.1]:${server.port} ${server.hostKey}\n`));
+
+  test("are told by their own labels and by when Docker made them; those without labels are left out", async () => {
+    const stdout =
+      "web\tc1\tnginx:1@sha256:a\tsha256:b\t2026-11-20T03:00:00.123456789Z\nold\tc2\t\t\t2026-11-20T03:00:00Z\n";
+    shell = () => ({ exitCode: 0, stdout });
+    expect(await lookup()).toEqual({
+      outputs: {
+        containers: [
+          {
+            ...{ service: "web", containerId: "c1", image: "nginx:1@sha256:a", configuration: "sha256:b" },
+            createdAt: "2026-11-20T03:00:00.123Z",
+          },
+        ],
+      },
+    });
+    expect(server.commands).toHaveLength(1);
+  });
+
+  test("a Docker that does not answer says so", async () => {
+    shell = () => ({ exitCode: 1, stderr: "Cannot connect to the Docker daemon" });
+    await expect(lookup()).rejects.toThrow(
+      "Unable to list the containers on 127.0.0.1: Cannot connect to the Docker daemon. See systemctl status docker on the VM.",
+    );
   });
 });
 
