@@ -25,6 +25,13 @@ function parseCount(value: string): number {
   throw new InvalidArgumentError("A number from 1 to 999 is expected.");
 }
 
+function parseTime(value: string): string {
+  if (/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)$/.test(value) && !Number.isNaN(Date.parse(value))) {
+    return value;
+  }
+  throw new InvalidArgumentError("A time with zone is expected, such as 2026-11-20T02:00:00+01:00.");
+}
+
 function parseList(value: string): string[] {
   const items = value.split(",").map((item) => item.trim());
   if (!items.includes("")) return items;
@@ -183,6 +190,32 @@ function program(setExit: (code: number) => void): Command {
         using interruption = watchInterrupts(() => progress.line("Ending; press Ctrl-C again not to wait for pulumi."));
         const args = { projectDir: process.cwd(), stack, docker, progress, signal: interruption.signal };
         setExit(await adoptCommand(args));
+      });
+    });
+
+  root
+    .command("restore")
+    .description("the emergency: bring the Docker VM itself back from its backup, prove it, and empty the stack again")
+    .option("-s, --stack <stack>", "the emergency's stack", "restore")
+    .option("--outage <time>", "when the outage began, such as 2026-11-20T02:00:00+01:00", parseTime)
+    .action(async ({ stack, outage }: { stack: string; outage?: string }) => {
+      const [{ runRestore }, { readRestoreConfig }, { pulumiIn }, { watchInterrupts }] = await Promise.all([
+        import("./restore/restore.ts"),
+        import("./restore/config.ts"),
+        import("./drill/pulumi.ts"),
+        import("./interrupt.ts"),
+      ]);
+      const projectDir = process.cwd();
+      const config = await readRestoreConfig(projectDir, stack);
+      await withProgress("restore", async (progress) => {
+        using interruption = watchInterrupts(() =>
+          progress.line("Ending the restore; press Ctrl-C again to leave what it made to pulumi destroy."),
+        );
+        const outageAt = outage === undefined ? {} : { outageAt: outage };
+        const pulumi = pulumiIn(projectDir);
+        setExit(
+          await runRestore({ config, stack, projectDir, ...outageAt, pulumi, progress, signal: interruption.signal }),
+        );
       });
     });
 

@@ -8,8 +8,8 @@ export type BackupStorageSource =
   | { type: "existing" };
 
 export interface BackupPlanArgs {
-  /** Made before the job, and gone after it. */
-  vm: pulumi.Resource;
+  /** Made before the job, and gone after it. Asked when everything is declared, because the VM may wait for the storage. */
+  vm: () => pulumi.Resource;
   /** VM that is backed up whole. */
   vmId: pulumi.Input<number>;
   /** Proxmox id of the storage. */
@@ -32,6 +32,8 @@ const TOKEN = "homelab:components:BackupPlan";
 export class BackupPlan extends pulumi.ComponentResource {
   /** Proxmox id of the job, for `homelab backup now`. */
   readonly jobId: pulumi.Output<string>;
+  /** Proxmox id of the storage, known once it is there. */
+  readonly storageId: pulumi.Output<string>;
 
   constructor(name: string, args: BackupPlanArgs, opts?: pulumi.ComponentResourceOptions) {
     super(TOKEN, name, {}, opts);
@@ -52,18 +54,25 @@ export class BackupPlan extends pulumi.ComponentResource {
         // A node that was off at the time makes up for it.
         repeatMissed: true,
       },
-      { parent: this, protect: true, dependsOn: storage ? [args.vm, storage] : [args.vm] },
+      { parent: this, protect: true, dependsOn: whenDeclared(() => [args.vm(), ...(storage ? [storage] : [])]) },
     );
     this.jobId = job.resourceId;
+    this.storageId = storage?.id ?? pulumi.output(args.storage);
     this.registerOutputs({ jobId: this.jobId });
   }
+}
+
+/** After the running part of the program. */
+async function whenDeclared(resources: () => pulumi.Resource[]): Promise<pulumi.Resource[]> {
+  await Promise.resolve();
+  return resources();
 }
 
 function createStorage(
   name: string,
   { storage, source }: BackupPlanArgs,
   opts: pulumi.CustomResourceOptions,
-): pulumi.Resource | undefined {
+): pulumi.CustomResource | undefined {
   switch (source.type) {
     case "directory":
       return new proxmoxve.storage.Directory(

@@ -1,15 +1,17 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { CheckSpec } from "../provider/contract/checks";
 import type { StepStatus } from "../provider/contract/restore";
-import type { RestorePoint, RunRef } from "../provider/contract/run";
+import type { RestorePoint, RunKind, RunRef } from "../provider/contract/run";
 import { RecoveryPoint, ServiceCheck } from "../provider/sdk/drill";
 import type { ServiceSpec } from "../services/spec";
 import { checksOf, type CheckContext } from "./checks-from-catalogue";
 import { newerThanArchive } from "./deployment-checks";
 
 export interface RecoveryChecksArgs extends Omit<CheckContext, "reverseProxy" | "archiveTime"> {
+  /** Only a drill is a closed network in which some services can't run. */
+  kind: RunKind;
   run: pulumi.Input<RunRef>;
-  /** Start of the run, from which the loss of data counts. ISO 8601 UTC. */
+  /** Start of the run or, in an emergency, of the outage, from which the loss of data counts. ISO 8601. */
   startedAt: pulumi.Input<string>;
   bootStatus: pulumi.Input<StepStatus>;
   bootId: pulumi.Input<string>;
@@ -44,7 +46,7 @@ export class RecoveryChecks extends pulumi.ComponentResource {
     const context = { ...args, archiveTime, ...(reverseProxy === undefined ? {} : { reverseProxy }) };
     const newerOf = (spec: ServiceSpec): string | undefined => newerThanArchive(args.code.get(spec.name), archiveTime);
     const services = args.catalogue.map((spec) => {
-      const isCutOff = spec.inDrill === "cut-off";
+      const isCutOff = args.kind === "drill" && spec.inDrill === "cut-off";
       const reason = `cut off in a drill: ${spec.inDrillReason ?? "no reason given"}`;
       const newer = isCutOff ? undefined : newerOf(spec);
       const checks: CheckSpec[] = isCutOff

@@ -4,7 +4,7 @@ import type { RestorePoint, RunKind, RunRef } from "../provider/contract/run";
 import { GuestBoot, Lease, RestoredVm } from "../provider/sdk/drill";
 
 export interface RestoredGuestArgs {
-  /** `drill` restores beside production. */
+  /** `drill` restores beside production, `emergency` production itself. */
   kind: RunKind;
   /** Stack name, for the evidence. */
   stack: string;
@@ -16,9 +16,10 @@ export interface RestoredGuestArgs {
   sourceVmId: number;
   /** Plain, so that the preview names the archive. */
   restorePoint: RestorePoint;
-  storage: string;
-  /** Bridge without port and address; the provider verifies it. */
-  isolatedBridge: string;
+  /** Absent, only in an emergency: each disk on the storage that it was on. */
+  storage?: string;
+  /** Bridge without port and address; the provider verifies it. Absent in an emergency: cards as in the archive. */
+  isolatedBridge?: string;
   /** Absent: as in the archive. */
   memoryMiB?: number;
   /** Absent: as in the archive. */
@@ -27,6 +28,8 @@ export interface RestoredGuestArgs {
   bandwidthLimitKiBps?: number;
   /** Absolute folder below which the run gets its evidence folder. */
   evidenceDir: string;
+  /** Stated beginning of the outage that an emergency ends, ISO 8601. */
+  outageAt?: string;
   rtoTargetSeconds: number;
   rpoTargetSeconds: number;
   /** What differs from the operator's own environment. */
@@ -64,7 +67,8 @@ export class RestoredGuest extends pulumi.ComponentResource {
         vmName: args.vmName,
         sourceVmId: args.sourceVmId,
         restorePoint: args.restorePoint,
-        storage: args.storage,
+        ...(args.storage === undefined ? {} : { storage: args.storage }),
+        ...(args.outageAt === undefined ? {} : { outageAt: args.outageAt }),
         ...(args.memoryMiB === undefined ? {} : { memoryMiB: args.memoryMiB }),
         evidenceDir: args.evidenceDir,
         rtoTargetSeconds: args.rtoTargetSeconds,
@@ -76,11 +80,12 @@ export class RestoredGuest extends pulumi.ComponentResource {
     const vm = new RestoredVm(
       `${name}-vm`,
       {
+        kind: args.kind,
         run: lease.run,
         restorePoint: args.restorePoint,
         sourceVmId: args.sourceVmId,
-        storage: args.storage,
-        isolatedBridge: args.isolatedBridge,
+        ...(args.storage === undefined ? {} : { storage: args.storage }),
+        ...(args.isolatedBridge === undefined ? {} : { isolatedBridge: args.isolatedBridge }),
         ...(args.memoryMiB === undefined ? {} : { memoryMiB: args.memoryMiB }),
         ...(args.cores === undefined ? {} : { cores: args.cores }),
         ...(args.bandwidthLimitKiBps === undefined ? {} : { bandwidthLimitKiBps: args.bandwidthLimitKiBps }),

@@ -28,39 +28,55 @@ const DISK_MARGIN = 0.1;
 /** Memory that must stay free beside the VM's: QEMU's own (about 200 MiB) and what the node takes while it restores. */
 const MEMORY_MARGIN_BYTES = 512 * MIB;
 
+/** What the disks of one storage need. */
+export interface DiskNeeds {
+  /** Bytes of all virtual disks, EFI, TPM and cloud-init drives included. */
+  readonly bytes: number;
+  /** Disks whose configuration tells no size; they count as nothing. */
+  readonly unsized: readonly string[];
+}
+
 /** What a VM needs, from its archive's configuration. */
 export interface Needs {
-  /** Bytes of all virtual disks, EFI, TPM and cloud-init drives included. */
-  readonly diskBytes: number;
+  /** By the storage that the disks were on when they were backed up. */
+  readonly disks: ReadonlyMap<string, DiskNeeds>;
   readonly memoryBytes: number;
-  /** Disks whose configuration tells no size; they count as nothing. */
-  readonly unsized: string[];
 }
 
 /** Reads the needs from the configuration inside an archive, `#qmdump#` lines included. Pure. */
 export function needsOf(archiveConfig: string, memoryMiB?: number): Needs {
   const config = parseVmConfig(archiveConfig);
-  const restored = new Set(qmdumpMap(archiveConfig).map(({ key }) => key));
-  let diskBytes = 0;
-  const unsized: string[] = [];
+  const restored = new Map(qmdumpMap(archiveConfig).map(({ key, storage }) => [key, storage]));
+  const disks = new Map<string, DiskNeeds>();
   for (const key of diskKeys(config)) {
     const drive = config[key] ?? "";
-    if (isCloudInitDrive(drive)) {
-      diskBytes += CLOUD_INIT_BYTES;
-    } else if (!isCdrom(drive) && (restored.size === 0 || restored.has(key))) {
-      const { size } = parsePropertyString(drive, "file");
-      if (size === undefined) unsized.push(key);
-      else diskBytes += parseDiskSize(size);
-    }
+    const isCloudInit = isCloudInitDrive(drive);
+    if (!isCloudInit && (isCdrom(drive) || (restored.size > 0 && !restored.has(key)))) continue;
+    const { file = "", size } = parsePropertyString(drive, "file");
+    const storage = restored.get(key) ?? file.split(":")[0] ?? "";
+    const bytes = isCloudInit ? CLOUD_INIT_BYTES : size === undefined ? undefined : parseDiskSize(size);
+    disks.set(storage, addDisk(disks.get(storage), key, bytes));
   }
   // A property string in newer versions, `current=4096`.
   const { current } = parsePropertyString(config["memory"] ?? "", "current");
   const memory = memoryMiB ?? Number(current ?? DEFAULT_MEMORY_MIB);
-  return { diskBytes, memoryBytes: memory * MIB, unsized };
+  return { disks, memoryBytes: memory * MIB };
+}
+
+function addDisk(needs: DiskNeeds = { bytes: 0, unsized: [] }, key: string, bytes: number | undefined): DiskNeeds {
+  return bytes === undefined
+    ? { ...needs, unsized: [...needs.unsized, key] }
+    : { ...needs, bytes: needs.bytes + bytes };
+}
+
+/** All disks on one storage. */
+export function allDisks({ disks }: Needs): DiskNeeds {
+  const all = [...disks.values()];
+  return { bytes: all.reduce((sum, { bytes }) => sum + bytes, 0), unsized: all.flatMap(({ unsized }) => unsized) };
 }
 
 /** What a run needs of node and storage. */
-export type CapacityArgs = Pick<LeaseInputs, "node" | "storage" | "restorePoint" | "memoryMiB">;
+export type CapacityArgs = Pick<LeaseInputs, "kind" | "node" | "storage" | "restorePoint" | "memoryMiB">;
 
 /** The archive's own configuration can't be read: a finding about the backup, which a drill has to bring to light. */
 export class UnreadableArchive extends Error {
@@ -99,35 +115,44 @@ async function measure(
   args: CapacityArgs,
 ): Promise<{ readonly problems: string[]; readonly archiveConfig: string }> {
   const { node, storage, restorePoint } = args;
-  const [archiveConfig, memory, available] = await Promise.all([
+  const [archiveConfig, memory] = await Promise.all([
     configInside(client, node, restorePoint.archive),
     nodeMemory(client, node),
-    availableOn(client, node, storage),
   ]);
   const needs = needsOf(archiveConfig, args.memoryMiB);
-  const problems: string[] = [];
-  if (typeof available === "string") {
-    problems.push(available);
-  } else {
-    // An old configuration may tell no size: then the archive's own is the least that the disk holds.
-    const disks = needs.diskBytes + (needs.unsized.length > 0 ? restorePoint.archiveBytes : 0);
-    const needed = disks * (1 + DISK_MARGIN);
-    if (available < needed) {
-      problems.push(
-        `storage ${storage} has ${gib(available)} left and the archive's disks need ${gib(needed)} ` +
-          `(${gib(disks)} and ${DISK_MARGIN * 100} % to spare). Make room on it, or set drill.storage to another one`,
-      );
-    }
-  }
+  const targets = storage === undefined ? [...needs.disks] : [[storage, allDisks(needs)] as const];
+  const rooms = await Promise.all(targets.map(([name, disks]) => roomProblem(client, args, name, disks)));
+  const problems = rooms.filter((problem) => problem !== undefined);
   const neededMemory = needs.memoryBytes + MEMORY_MARGIN_BYTES;
   if (memory.available < neededMemory) {
     problems.push(
       `node ${node} has ${gib(memory.available)} of memory left and the VM needs ${gib(neededMemory)} ` +
-        `(${gib(needs.memoryBytes)} and ${gib(MEMORY_MARGIN_BYTES)} to spare). Set drill.memoryMiB to less, or stop other guests. ` +
+        `(${gib(needs.memoryBytes)} and ${gib(MEMORY_MARGIN_BYTES)} to spare). ` +
+        `${args.kind === "drill" ? "Set drill.memoryMiB to less, or stop" : "Stop"} other guests. ` +
         "If it is ZFS' cache (ARC) that takes it, which counts as used, limit that on the node (zfs_arc_max)",
     );
   }
   return { problems, archiveConfig };
+}
+
+/** Why a storage can't take these disks, with both numbers; undefined if it can. */
+async function roomProblem(
+  client: PveClient,
+  args: CapacityArgs,
+  storage: string,
+  { bytes, unsized }: DiskNeeds,
+): Promise<string | undefined> {
+  const key = `${args.kind === "drill" ? "drill" : "restore"}.storage`;
+  const available = await availableOn(client, { node: args.node, storage, key });
+  if (typeof available === "string") return available;
+  // An old configuration may tell no size: then the archive's own is the least that the disk holds.
+  const disks = bytes + (unsized.length > 0 ? args.restorePoint.archiveBytes : 0);
+  const needed = disks * (1 + DISK_MARGIN);
+  if (available >= needed) return undefined;
+  return (
+    `storage ${storage} has ${gib(available)} left and the archive's disks need ${gib(needed)} ` +
+    `(${gib(disks)} and ${DISK_MARGIN * 100} % to spare). Make room on it, or set ${key} to another one`
+  );
 }
 
 /** Only an answer that says so makes the archive unreadable; connection and privileges are other problems. */
@@ -141,18 +166,21 @@ async function configInside(client: PveClient, node: string, archive: string): P
 }
 
 /** Bytes that can be written to a storage, or why it can't hold disks. */
-async function availableOn(client: PveClient, node: string, storage: string): Promise<number | string> {
+async function availableOn(
+  client: PveClient,
+  { node, storage, key }: { readonly node: string; readonly storage: string; readonly key: string },
+): Promise<number | string> {
   try {
     const { active, enabled, content, avail } = await storageStatus(client, node, storage);
-    if (!enabled) return `storage ${storage} is disabled. Enable it, or set drill.storage to another one`;
-    if (!active) return `storage ${storage} is offline on ${node}. Bring it back, or set drill.storage to another one`;
+    if (!enabled) return `storage ${storage} is disabled. Enable it, or set ${key} to another one`;
+    if (!active) return `storage ${storage} is offline on ${node}. Bring it back, or set ${key} to another one`;
     if (!content.split(",").includes("images")) {
-      return `storage ${storage} takes no disks, only ${content}. Set drill.storage to one with content images`;
+      return `storage ${storage} takes no disks, only ${content}. Set ${key} to one with content images`;
     }
-    return avail ?? `storage ${storage} does not tell how much room it has. Set drill.storage to another one`;
+    return avail ?? `storage ${storage} does not tell how much room it has. Set ${key} to another one`;
   } catch (error) {
     if (!(error instanceof PveNotFound)) throw error;
-    return `node ${node} has no storage ${storage}. Correct drill.storage`;
+    return `node ${node} has no storage ${storage}. Correct ${key}`;
   }
 }
 

@@ -155,6 +155,7 @@ export function evidenceFromJournal(events: readonly JournalEvent[]): Evidence {
       met: rpo === null ? null : rpo <= started.rpoTargetSeconds,
       recoveryPoint: recovery?.recoveryPoint ?? null,
     },
+    outage: outageOf(started, rto),
     phases: phaseDurations(events, started),
     checks: eventsOf(events, "check").map(
       ({ service, name, kind, status, mandatory, detail, startedAt, endedAt }): Evidence["checks"][number] => ({
@@ -170,6 +171,16 @@ export function evidenceFromJournal(events: readonly JournalEvent[]): Evidence {
     ),
     findings: eventsOf(events, "finding").map((event) => event.text),
   };
+}
+
+/** From the stated beginning of the outage to the last check passed, the former by the node's clock. */
+function outageOf(
+  { outageAt, at, clockOffsetSeconds = 0 }: EventOf<"run-started">,
+  rto: number | null,
+): Evidence["outage"] {
+  if (outageAt === undefined) return null;
+  const before = secondsBetween(outageAt, at) + clockOffsetSeconds;
+  return { at: outageAt, seconds: rto === null ? null : before + rto };
 }
 
 type Identity = Pick<
@@ -210,6 +221,7 @@ function refusalEvidence(event: EventOf<"run-refused">): Evidence {
     endedAt: event.at,
     rto: { seconds: null, targetSeconds: event.rtoTargetSeconds, met: null },
     rpo: { seconds: null, targetSeconds: event.rpoTargetSeconds, met: null, recoveryPoint: null },
+    outage: null,
     phases: [],
     checks: [],
     findings: [],

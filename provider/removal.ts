@@ -5,7 +5,7 @@ import { destroyVm, stopVm, vmConfig, vmStatus } from "../pve/nodes/qemu";
 import { stopTask, type TaskListItem, tasksOfVm, waitForTask } from "../pve/nodes/tasks";
 import { parseUpid } from "../pve/upid";
 import type { JournalEvent } from "./contract/evidence";
-import type { RunRef } from "./contract/run";
+import type { RunKind, RunRef } from "./contract/run";
 import type { ProviderContext } from "./definition";
 import { volumesOf } from "./free-vm-id";
 import { journalFile } from "./journal";
@@ -19,6 +19,7 @@ const LOST_ANSWER_SECONDS = 300;
 
 /** A run whose VM is to be removed, as state and journal tell it. */
 export interface RemovableRun {
+  readonly kind: RunKind;
   readonly run: RunRef;
   /** Host and port of the API that the run was made on; undefined in a state of an older version. */
   readonly endpoint: string | undefined;
@@ -43,7 +44,10 @@ export interface Removal {
  */
 export async function removeRunVm(context: ProviderContext, removable: RemovableRun): Promise<Removal> {
   const { client } = context;
-  const { run, events } = removable;
+  const { kind, run, events } = removable;
+  if (events.some(({ type }) => type === "handed-over")) {
+    return { gone: false, detail: `VM ${run.vmId} was restored and handed over; it is production and stays` };
+  }
   const tasks = await tasksOn(context, run);
   const restores = ownRestores(events, tasks, client.tokenId);
   await endRunning(context, restores);
@@ -57,12 +61,16 @@ export async function removeRunVm(context: ProviderContext, removable: Removable
   const ownership = ownershipOf(config, run);
   switch (ownership) {
     case "foreign":
+      if (kind === "emergency") return { gone: false, detail: `${what} is not of this run and was left alone` };
       requireSameCluster(context, removable, tasks, `has another VM ${run.vmId}`);
       return {
         gone: false,
         detail: `${what} (${config["name"] ?? "without a name"}) is not of this run and was left alone`,
       };
     case "altered":
+      // The original identity without the marker is production itself.
+      if (kind === "emergency")
+        return { gone: false, detail: `${what} carries no mark of this run and was left alone` };
       throw new Error(
         `Unable to remove ${what}: it carries part of the proof of run ${run.runId}, but its name is ` +
           `"${config["name"] ?? ""}" and not "${run.vmName}", or its marker or UUID was changed. ` +
@@ -76,6 +84,7 @@ export async function removeRunVm(context: ProviderContext, removable: Removable
       break;
   }
   requireUnlocked(config["lock"], node, run.vmId);
+  if (kind === "emergency") await requireStopped(context, node, run.vmId);
   const left = await destroy(context, node, removable);
   return {
     gone: true,
@@ -164,6 +173,15 @@ function requireUnlocked(lock: string | undefined, node: string, vmId: number): 
   );
 }
 
+/** The run never starts a VM that is still marked: somebody else did, and it may have written since. */
+async function requireStopped({ client }: ProviderContext, node: string, vmId: number): Promise<void> {
+  if ((await vmStatus(client, node, vmId)).status === "stopped") return;
+  throw new Error(
+    `Unable to remove VM ${vmId} on ${node}: it is the half of an emergency restore, but it runs, so somebody started it and ` +
+      "it may hold new data. Stop it if nobody needs it, and run pulumi destroy again.",
+  );
+}
+
 async function endRunning({ client, signal }: ProviderContext, tasks: readonly TaskListItem[]): Promise<void> {
   for (const task of tasks.filter(({ endtime }) => endtime === undefined)) {
     await stopTask(client, parseUpid(task.upid).node, task.upid, { timeoutMs: STOP_TIMEOUT_MS, signal });
@@ -189,7 +207,7 @@ async function configIfThere(
  * Disks that no configuration names, as a restore that was killed leaves them, go too, but only if the run saw at its beginning
  * that there were none: all others may be somebody's.
  */
-async function destroy(context: ProviderContext, node: string, { run, events }: RemovableRun): Promise<string[]> {
+async function destroy(context: ProviderContext, node: string, { kind, run, events }: RemovableRun): Promise<string[]> {
   const { client, signal } = context;
   const { vmId } = run;
   const unreferencedDisks = events.some((event) => event.type === "run-started" && event.hadNoVolumes === true);
@@ -197,7 +215,8 @@ async function destroy(context: ProviderContext, node: string, { run, events }: 
     if ((await vmStatus(client, node, vmId)).status === "running") {
       await waitForTask(client, await stopVm(client, node, vmId), { timeoutMs: STOP_TIMEOUT_MS, signal });
     }
-    const upid = await destroyVm(client, node, vmId, { unreferencedDisks });
+    // In an emergency the backup job names this VMID, and it must go on naming it.
+    const upid = await destroyVm(client, node, vmId, { unreferencedDisks, purge: kind === "drill" });
     await waitForTask(client, upid, { timeoutMs: DESTROY_TIMEOUT_MS, signal });
   } catch (error) {
     if (!(error instanceof PveNotFound)) throw notRemoved(node, vmId, messageOf(error), error);

@@ -27,6 +27,10 @@ function printTime(seconds: number | null): string {
   return seconds === null ? "unknown" : new Date(seconds * 1000).toISOString();
 }
 
+function outageText({ at, seconds }: NonNullable<Evidence["outage"]>): string {
+  return `from ${at} on, ${seconds === null ? "not over" : `over after ${printSeconds(seconds)}`}`;
+}
+
 /** Renders `report.md`. */
 export function renderReport(evidence: Evidence): string {
   const lines = [
@@ -43,6 +47,7 @@ export function renderReport(evidence: Evidence): string {
         ["Archive made", printTime(evidence.source.archiveTime)],
         ["Source VM", String(evidence.source.vmId)],
         ["Restored as", `VM ${evidence.target.vmId} (${evidence.target.vmName}) on ${evidence.target.node}`],
+        ...(evidence.outage === null ? [] : [["Outage", outageText(evidence.outage)]]),
         ["RTO", objective(evidence.rto.seconds, evidence.rto.targetSeconds, evidence.rto.met, "not reached")],
         ["RPO", objective(evidence.rpo.seconds, evidence.rpo.targetSeconds, evidence.rpo.met, "not measured")],
         ["Recovery point", evidence.rpo.recoveryPoint ?? "not measured"],

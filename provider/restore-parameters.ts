@@ -4,7 +4,7 @@ import type { RestoreParameters } from "../pve/nodes/qemu";
 import { diskKeys, driveVolume, isCdrom, isCloudInitDrive, networkKeys, parseNetworkCard } from "../pve/vm-config";
 import { ownerOfVolume } from "../pve/volume-id";
 import type { RestoredNetwork, RestoredVmInputs } from "./contract/restore";
-import { DRILL_TAG, runMarker } from "./contract/run";
+import { DRILL_TAG, type RunRef, runMarker } from "./contract/run";
 import { ownershipOf } from "./ownership";
 
 /** A VM's configuration. */
@@ -29,11 +29,15 @@ function isHarmless(key: string, value: string): boolean {
 }
 
 /** Parameters of the restore call: the drill's identity, every card on the isolated bridge, nothing started. */
-export function restoreParameters(inputs: RestoredVmInputs, archiveConfig: Config): RestoreParameters {
+export function restoreParameters(
+  inputs: RestoredVmInputs,
+  isolatedBridge: string,
+  archiveConfig: Config,
+): RestoreParameters {
   const { run, restorePoint, memoryMiB } = inputs;
   const networks = networkKeys(archiveConfig).map((key): [string, string] => [
     key,
-    isolatedNetwork(archiveConfig[key] ?? "", inputs.isolatedBridge),
+    isolatedNetwork(archiveConfig[key] ?? "", isolatedBridge),
   ]);
   const balloon = Number(archiveConfig["balloon"] ?? 0);
   return {
@@ -105,13 +109,12 @@ export function restoredParts(config: Config): RestoredParts {
 }
 
 /** What is wrong with a restored VM before its first start; nothing if it may be started. */
-export function deviations(inputs: RestoredVmInputs, config: Config): string[] {
+export function deviations(run: RunRef, isolatedBridge: string, config: Config): string[] {
   const problems: string[] = [];
   const { networks, volumes } = restoredParts(config);
-  if (ownershipOf(config, inputs.run) !== "own") problems.push("name, marker or UUID are not the run's");
+  if (ownershipOf(config, run) !== "own") problems.push("name, marker or UUID are not the run's");
   for (const { key, bridge } of networks) {
-    if (bridge !== inputs.isolatedBridge)
-      problems.push(`${key} is on ${bridge || "no bridge"}, not ${inputs.isolatedBridge}`);
+    if (bridge !== isolatedBridge) problems.push(`${key} is on ${bridge || "no bridge"}, not ${isolatedBridge}`);
   }
   for (const key of ["onboot", "protection"]) {
     if ((config[key] ?? "0") !== "0") problems.push(`${key} is ${config[key] ?? ""}`);
@@ -120,7 +123,7 @@ export function deviations(inputs: RestoredVmInputs, config: Config): string[] {
   if (config["template"] === "1") problems.push("it is a template");
   if (!diskKeys(config).some((key) => !isCdrom(config[key] ?? ""))) problems.push("it has no disk");
   for (const volume of volumes) {
-    if (ownerOfVolume(volume) !== inputs.run.vmId) problems.push(`disk ${volume} is not the VM's own`);
+    if (ownerOfVolume(volume) !== run.vmId) problems.push(`disk ${volume} is not the VM's own`);
   }
   return problems;
 }

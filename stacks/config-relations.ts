@@ -4,7 +4,7 @@ import { valueAt, type Problem } from "../services/checks/problem-text";
 
 /** Every pair of values that can't be together. Pure. Takes values that were not checked yet. */
 export function relationProblems(values: unknown): Problem[] {
-  return [...gatewayProblems(values), ...drillProblems(values)];
+  return [...gatewayProblems(values), ...drillProblems(values), ...archiveProblems(values)];
 }
 
 function textAt(values: unknown, ...path: string[]): string | undefined {
@@ -69,13 +69,16 @@ function drillProblems(values: unknown): Problem[] {
       `"${bridge}" is production's bridge (dockerVm.bridge). Expected: a bridge without port and address, such as vmbr99.`,
     );
   }
-  const archive = textAt(values, "drill", "restorePoint", "archive");
-  const storage = textAt(values, "backupStorage");
-  if (archive?.includes(":backup/") && storage !== undefined && !archive.startsWith(`${storage}:`)) {
-    refuse(
-      ["restorePoint", "archive"],
-      `"${archive}" is not on the storage of the archives. Expected: one of ${storage}:backup/.`,
-    );
-  }
   return problems;
+}
+
+function archiveProblems(values: unknown): Problem[] {
+  const storage = textAt(values, "backupStorage");
+  if (storage === undefined) return [];
+  return ["drill", "restore"].flatMap((section): Problem[] => {
+    const path = [section, "restorePoint", "archive"];
+    const archive = textAt(values, ...path);
+    if (archive?.includes(":backup/") !== true || archive.startsWith(`${storage}:`)) return [];
+    return [{ path, text: `"${archive}" is not on the storage of the archives. Expected: one of ${storage}:backup/.` }];
+  });
 }

@@ -199,6 +199,21 @@ export const drillSchema = z.strictObject({
   archive: z.never("restorePoint: {choose: named, archive: <volume id>} in its place").optional(),
 });
 
+export const restoreSchema = z.strictObject({
+  /** What is checked; as in a drill. */
+  profile: z.enum(["catalogue", "generic"], { error: "catalogue or generic" }).default("catalogue"),
+  /** Storage of the restored disks. Absent: each disk on the storage that it was on. */
+  storage: pveId.optional(),
+  /** Absent: the storage's own limit. */
+  bandwidthLimitKiBps: whole("KiB/s", 1, 2 ** 40).optional(),
+  /** Which archive is restored; absent: the newest. */
+  restorePoint: restorePointSchema.default({ choose: "latest" }),
+  /** When the outage began, from which RPO and downtime count. In quotes, or YAML makes a date of it. Absent: not stated. */
+  outageAt: z.iso
+    .datetime({ offset: true, error: 'a time with zone in quotes, such as "2026-11-20T02:00:00+01:00"' })
+    .optional(),
+});
+
 export const targetsSchema = z.strictObject({
   /** Longest accepted time from the start of a drill to the last check. */
   rtoMinutes: minutes,
@@ -255,7 +270,20 @@ export const sharedShape = {
   environmentNotes: z.array(z.string()).default([]),
 };
 
+/** What the operator allows for a time although the project's rules forbid it. */
+export const consentSchema = z.array(
+  z.strictObject({
+    /** `create-empty-vm`: make the Docker VM anew although there are archives of it. */
+    action: z.enum(["create-empty-vm"], { error: "create-empty-vm" }),
+    /** From then on the consent means nothing. In quotes, or YAML makes a date of it. */
+    until: z.iso.datetime({ offset: true, error: 'a time with zone in quotes, such as "2026-11-20T02:00:00+01:00"' }),
+    reason: nonEmpty("why it is allowed"),
+  }),
+  "a list of consents",
+);
+
 export const prodShape = {
+  consent: consentSchema.default([]),
   cloudImage: cloudImageSchema,
   backup: backupSchema,
   dns: dnsSchema,
@@ -264,3 +292,4 @@ export const prodShape = {
   privilegedContainers: privilegedContainersSchema,
 };
 export const drillShape = { drill: drillSchema, targets: targetsSchema, timeouts: timeoutsSchema };
+export const restoreShape = { restore: restoreSchema.prefault({}), targets: targetsSchema, timeouts: timeoutsSchema };

@@ -1,5 +1,4 @@
 /** The configuration of a stack, checked and typed. Pure, and loadable without the Pulumi SDK. */
-import { RunError } from "@pulumi/pulumi/errors";
 import os from "node:os";
 import path from "node:path";
 import { z } from "zod";
@@ -8,7 +7,7 @@ import { problemsOf, type Problem } from "../services/checks/problem-text";
 import type { ServiceSpec } from "../services/spec";
 import { byPlace, ConfigError, type ConfigProblem } from "./config-problems";
 import { relationProblems } from "./config-relations";
-import { drillShape, prodShape, sharedShape } from "./config-schema";
+import { drillShape, prodShape, restoreShape, sharedShape } from "./config-schema";
 import { environmentProblems } from "./environment";
 
 /** What the configuration is judged against. */
@@ -26,13 +25,17 @@ export interface ConfigContext {
 
 const prodSchema = z.strictObject({ kind: z.literal("prod"), ...sharedShape, ...prodShape });
 const drillConfigSchema = z.strictObject({ kind: z.literal("drill"), ...sharedShape, ...drillShape });
-const schema = z.discriminatedUnion("kind", [prodSchema, drillConfigSchema], { error: "prod or drill" });
+const restoreConfigSchema = z.strictObject({ kind: z.literal("restore"), ...sharedShape, ...restoreShape });
+const schema = z.discriminatedUnion("kind", [prodSchema, drillConfigSchema, restoreConfigSchema], {
+  error: "prod, drill or restore",
+});
 /** What can be judged of a stack whose kind is not known. */
 const sharedSchema = z.looseObject(sharedShape);
 
 export type ProdConfig = z.infer<typeof prodSchema>;
 export type DrillConfig = z.infer<typeof drillConfigSchema>;
-export type StackConfig = ProdConfig | DrillConfig;
+export type RestoreConfig = z.infer<typeof restoreConfigSchema>;
+export type StackConfig = ProdConfig | DrillConfig | RestoreConfig;
 
 /** Namespaces of providers whose settings come from the environment, with the variables that carry them. */
 const ENVIRONMENT_ONLY: Readonly<Record<string, string>> = {
@@ -50,12 +53,6 @@ const TEXT_KEYS = new Set(["kind", "node", "zone", "backupStorage"]);
  * value and accepted form. Secret values are not looked at.
  */
 export function parseConfig(raw: Readonly<Record<string, string>>, context: ConfigContext): StackConfig {
-  if (raw["homelab:kind"] === "restore") {
-    throw new RunError(
-      `Unable to run stack ${context.stack}: this version has no emergency restore (homelab:kind is restore). ` +
-        "Use kind prod or drill; how to restore by hand stands in the README.",
-    );
-  }
   const required = raw["homelab:kind"] === "prod" ? secretKeys(context.catalogue) : [];
   const values: Record<string, unknown> = {};
   for (const [key, text] of Object.entries(raw)) {
@@ -81,6 +78,11 @@ export function dockerVmAddress(config: StackConfig): string {
   return config.dockerVm.address.replace(/\/.*$/, "");
 }
 
+/** Whether the operator allows something that is forbidden otherwise, and the consent has not ended yet. */
+export function hasConsent({ consent }: ProdConfig, action: string): boolean {
+  return consent.some((given) => given.action === action && Date.parse(given.until) > Date.now());
+}
+
 /** File that holds the proxy's public root certificate: prod writes it, drills verify against it. */
 export function rootCertificateFile(config: StackConfig): string {
   return path.join(config.files.trust, `${config.zone}-proxy-root.pem`);
@@ -99,7 +101,7 @@ function parseProblems(
 /** Names what a whole missing section consists of. */
 function withFields(problem: Problem): Problem {
   const [key, ...rest] = problem.path;
-  const section: z.ZodType | undefined = { ...sharedShape, ...prodShape, ...drillShape }[String(key)];
+  const section: z.ZodType | undefined = { ...sharedShape, ...prodShape, ...drillShape, ...restoreShape }[String(key)];
   if (rest.length > 0 || !(section instanceof z.ZodObject)) return problem;
   const required = Object.entries(section.shape as Record<string, z.ZodType>).flatMap(([name, field]) =>
     field.safeParse(undefined).success ? [] : [name],

@@ -6,7 +6,7 @@ import type { DeployedContainer } from "../provider/contract/production";
 import { requireAccess } from "../provider/sdk/access";
 import { CatalogueError, loadCatalogue, secretKeys } from "../services/catalogue";
 import type { ServiceSpec } from "../services/spec";
-import { dockerVmAddress, parseConfig, type ConfigContext, type StackConfig } from "./config";
+import { dockerVmAddress, hasConsent, parseConfig, type ConfigContext, type StackConfig } from "./config";
 import { ConfigError } from "./config-problems";
 import { DeploymentLog, deploymentsFile } from "./deployments";
 import { readImagesLock } from "./images-lock";
@@ -39,12 +39,16 @@ async function runStack(): Promise<Record<string, unknown>> {
   switch (config.kind) {
     case "prod": {
       const zoneId = catalogue.some(({ route }) => route !== undefined) ? config.dns.zoneId : undefined;
-      const vm = { vmId: config.dockerVm.vmId, address: dockerVmAddress(config) };
+      const { vmId } = config.dockerVm;
+      const dockerVm = { vmId, address: dockerVmAddress(config) };
+      const newVm = hasConsent(config, "create-empty-vm")
+        ? {}
+        : { newVm: { vmId, backupStorage: config.backupStorage } };
       // Side by side: the one waits for the provider to start, the other for the disk and the compiler.
-      const [{ prod, sshTarget }, { lookupContainers }] = await Promise.all([
+      const [{ prod, sshTarget }, { lookupContainers }, { lookAgain }] = await Promise.all([
         import("./prod.ts"),
         import("../provider/sdk/prod.ts"),
-        requireAccess({ node: config.node, ...(zoneId === undefined ? {} : { zoneId }), dockerVm: vm }),
+        requireAccess({ node: config.node, ...(zoneId === undefined ? {} : { zoneId }), dockerVm, ...newVm }),
       ]);
       const names = catalogue.map(({ name }) => name);
       const look = async (): Promise<DeployedContainer[]> =>
@@ -54,6 +58,7 @@ async function runStack(): Promise<Record<string, unknown>> {
         secrets: secrets(secretKeys(catalogue)),
         lock: orRunError(() => readImagesLock(config.files.imagesLock)),
         deployments: new DeploymentLog(deploymentsFile(config.files.trust), names, look),
+        ...(lookAgain ? { lookAgain: () => requireAccess({ node: config.node, ...newVm }) } : {}),
       });
     }
     case "drill": {
@@ -64,6 +69,11 @@ async function runStack(): Promise<Record<string, unknown>> {
       }
       const { drill } = await import("./drill.ts");
       return drill(config, catalogue, stack);
+    }
+    case "restore": {
+      if (pulumi.runtime.isDryRun()) await requireAccess({ node: config.node });
+      const { restore } = await import("./restore.ts");
+      return restore(config, catalogue, stack);
     }
   }
 }

@@ -22,6 +22,8 @@ export interface ProdParts {
   readonly lock: ImagesLock;
   /** Takes down which containers there are. */
   readonly deployments: Pick<DeploymentLog, "record">;
+  /** Looks for archives of a VM that is to be made, once the storage is there. @throws RunError. Absent: nothing to look for. */
+  readonly lookAgain?: () => Promise<unknown>;
 }
 
 /** Declares everything of stack kind `prod`. Returns the stack's outputs. */
@@ -32,10 +34,23 @@ export function prod(config: ProdConfig, parts: ProdParts): Record<string, unkno
   const address = dockerVmAddress(config);
   const ssh = sshTarget(config);
 
-  const vm = new DockerVm("docker-vm", {
+  const backupPlan: BackupPlan = new BackupPlan("backup", {
+    ...backup,
+    vm: () => vm.vm,
+    vmId: dockerVm.vmId,
+    storage: config.backupStorage,
+    source: backup.storage,
+  });
+  const vm: DockerVm = new DockerVm("docker-vm", {
     node,
     vmId: dockerVm.vmId,
-    hostName: dockerVm.name,
+    // A storage that is only being made may turn out to hold archives: then no empty VM takes the place of the lost one.
+    hostName: parts.lookAgain
+      ? backupPlan.storageId.apply(async () => {
+          await parts.lookAgain?.();
+          return dockerVm.name;
+        })
+      : dockerVm.name,
     bridge: dockerVm.bridge,
     ...(dockerVm.vlanId === undefined ? {} : { vlanId: dockerVm.vlanId }),
     address: dockerVm.address,
@@ -50,13 +65,6 @@ export function prod(config: ProdConfig, parts: ProdParts): Record<string, unkno
     user: dockerVm.user,
     sshAuthorizedKey: dockerVm.sshAuthorizedKey,
     cloudImage: config.cloudImage,
-  });
-  const backupPlan = new BackupPlan("backup", {
-    ...backup,
-    vm: vm.vm,
-    vmId: dockerVm.vmId,
-    storage: config.backupStorage,
-    source: backup.storage,
   });
   const engine = new DockerEngine("docker", {
     node,

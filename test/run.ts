@@ -1,6 +1,7 @@
 /**
- * Runs the tests with all set-up: `unit`, `lab`, or both without an argument; `second` goes the whole way on another homelab;
- * `none` only installs what the checks need.
+ * Runs the tests with all set-up: `unit`, `lab`, or both without an argument; `long` are the emergency and the whole way on
+ * another homelab (`emergency`, `second`), each in a lab of its own; `everything` is all of these; `none` only installs what
+ * the checks need.
  * The last line is `N passed, N failed`; the exit code is 0 only if something ran, nothing failed and nothing was skipped.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -43,20 +44,37 @@ interface Totals {
 
 const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
 
+type Part = "unit" | "lab" | "emergency" | "second";
+
+const PARTS: Readonly<Partial<Record<string, readonly Part[]>>> = {
+  all: ["unit", "lab"],
+  unit: ["unit"],
+  lab: ["lab"],
+  emergency: ["emergency"],
+  second: ["second"],
+  long: ["emergency", "second"],
+  everything: ["unit", "lab", "emergency", "second"],
+  none: [],
+};
+
+const RUN: Readonly<Record<Part, (progress: Progress, patterns: readonly string[]) => Promise<void>>> = {
+  unit: runUnit,
+  lab: runLab,
+  emergency: runEmergency,
+  second: runSecond,
+};
+
 async function main(args: readonly string[]): Promise<void> {
   const [what = "all", ...patterns] = args;
-  if (!["all", "unit", "lab", "second", "none"].includes(what)) {
-    throw new CliError(`Unable to run "${what}": no such tests. Use unit, lab, second, or nothing for unit and lab.`);
+  const parts = PARTS[what];
+  if (parts === undefined) {
+    const known = Object.keys(PARTS).filter((name) => name !== "all");
+    throw new CliError(`Unable to run "${what}": no such tests. Use ${known.join(", ")}, or nothing for unit and lab.`);
   }
-  if (what === "none") return;
+  if (parts.length === 0) return;
   const time = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
   using progress = new Progress(join(cacheDir(), "logs", `test-${time}.log`));
-  if (what === "second") {
-    await runSecond(progress, patterns);
-    return;
-  }
-  if (what !== "lab") await runUnit(progress, patterns);
-  if (what !== "unit") await runLab(progress, patterns);
+  for (const part of parts) await RUN[part](progress, patterns);
 }
 
 async function runUnit(progress: Progress, patterns: readonly string[]): Promise<void> {
@@ -77,7 +95,7 @@ async function runLab(progress: Progress, patterns: readonly string[]): Promise<
     await jest({
       command: (file) => ({
         program: process.execPath,
-        args: [...jestArgs("lab", file, patterns), "--testPathIgnorePatterns=/test/(rehearsal|homelabs)/"],
+        args: [...jestArgs("lab", file, patterns), "--testPathIgnorePatterns=/test/(rehearsal|homelabs|emergency)/"],
       }),
       cwd: REPO_DIR,
     });
@@ -90,6 +108,27 @@ async function runLab(progress: Progress, patterns: readonly string[]): Promise<
     await jest({
       command: (file) =>
         insideNamespace(lab.paths, [process.execPath, ...jestArgs("lab", file, [...patterns, "test/rehearsal/"])]),
+      cwd: REPO_DIR,
+      env: rehearsalEnvironment(lab, evidenceDir),
+    });
+  });
+}
+
+/** The emergency, in a lab that may lose its production. */
+async function runEmergency(progress: Progress, patterns: readonly string[]): Promise<void> {
+  const id = "emergency";
+  const files = await readStackFiles(REPO_DIR);
+  await withLab({ id, repoDir: REPO_DIR, progress, keepOnSuccess: false }, async () => {
+    const prepared = await prepareLab(files.images, progress);
+    const evidenceDir = join("/var/tmp", `homelab-${id}`, "drills");
+    const lab = await bringLabUp({
+      ...{ id, repoDir: REPO_DIR, files, prepared, progress, evidenceDir },
+      scheduler: false,
+    });
+    progress.line("the emergency");
+    await jest({
+      command: (file) =>
+        insideNamespace(lab.paths, [process.execPath, ...jestArgs("lab", file, [...patterns, "test/emergency/"])]),
       cwd: REPO_DIR,
       env: rehearsalEnvironment(lab, evidenceDir),
     });

@@ -46,7 +46,7 @@ export function labSpecFromStacks(stacks: Readonly<Record<string, StackConfig>>,
       cores: Math.max(...cores),
     },
     bridges: bridgesOf(prod, drills),
-    storages: storagesOf(prod, drills),
+    storages: storagesOf(prod, configs),
     downloads: [{ url: prod.cloudImage.url, file: parts.cloudImageFile }],
     apiTokens: [...parts.apiTokens],
     access: accessOf(stacks),
@@ -76,11 +76,12 @@ function prefixOf(cidr: string): string {
   return cidr.replace(/^.*\//, "");
 }
 
-function storagesOf(prod: ProdConfig, drills: readonly DrillConfig[]): LabSpec["storages"] {
+function storagesOf(prod: ProdConfig, configs: readonly StackConfig[]): LabSpec["storages"] {
   const disks = new Set([
     prod.dockerVm.storage,
     ...prod.dockerVm.dataDisks.map(({ storage }) => storage),
-    ...drills.map(({ drill }) => drill.storage),
+    ...configs.flatMap((config) => (config.kind === "drill" ? [config.drill.storage] : [])),
+    ...configs.flatMap((config) => (config.kind === "restore" ? (config.restore.storage ?? []) : [])),
   ]);
   const files = prod.cloudImage.storage;
   const source = prod.backup.storage;

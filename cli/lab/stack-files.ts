@@ -77,8 +77,6 @@ export async function readStackFiles(repoDir: string): Promise<StackFiles> {
     const both = { project, stack: text };
     try {
       const { raw } = readConfigTexts(stack, both);
-      // This version has no emergency restore; its stack file is the operator's business and not the lab's.
-      if (raw["homelab:kind"] === "restore") continue;
       // Secrets are generated for the lab, whether or not the operator has set theirs.
       if (raw["homelab:kind"] === "prod") for (const key of needed) raw[`homelab:${key}`] = "";
       const context = { stack, projectDir: repoDir, secretKeys: new Set(needed), catalogue };

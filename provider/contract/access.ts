@@ -10,6 +10,11 @@ export const checkAccessArgsSchema = z.strictObject({
   zoneId: z.string().min(1).optional(),
   /** The Docker VM whose services the stack changes; absent: it is not asked. */
   dockerVm: z.strictObject({ vmId: vmIdSchema, address: z.string().min(1) }).optional(),
+  /**
+   * A VM that the stack would make empty if it is not there, and the storage of its archives: while there is one, it has to be
+   * restored instead. Absent: not looked at.
+   */
+  newVm: z.strictObject({ vmId: vmIdSchema, backupStorage: z.string().min(1) }).optional(),
   /** The bridge that a drill restores VM `vmId` into; absent: no bridge is looked at. */
   drill: z.strictObject({ vmId: vmIdSchema, isolatedBridge: z.string().min(1) }).optional(),
 });
@@ -21,5 +26,7 @@ export const accessSchema = z.strictObject({
   problems: z.array(z.string()),
   /** What may stop a part of it, such as a service that does not answer just now. */
   warnings: z.array(z.string()),
+  /** Whether `newVm` is missing and its storage too, so that archives may come to light when the storage is made; absent: no. */
+  lookAgain: z.literal(true).optional(),
 });
 export type Access = z.infer<typeof accessSchema>;

@@ -44,6 +44,10 @@ export const journalEventSchema = z.discriminatedUnion("type", [
     restorePoint: restorePointSchema,
     rtoTargetSeconds: z.number(),
     rpoTargetSeconds: z.number(),
+    /** When the outage began, as the operator stated it; absent: not stated, or no emergency. */
+    outageAt: z.string().optional(),
+    /** Earlier run whose restored VM this one takes up. */
+    resumes: z.string().optional(),
     environmentNotes: z.array(z.string()),
     /** Process that keeps the run going; a dead one means the run is over. */
     pid: z.number().int(),
@@ -84,6 +88,11 @@ export const journalEventSchema = z.discriminatedUnion("type", [
   z.strictObject({ ...base, type: z.literal("restore-accepted"), upid: z.string() }),
   /** Proxmox refused the restore by a clear answer: nothing at the VMID can be of this run. */
   z.strictObject({ ...base, type: z.literal("restore-refused"), reason: z.string() }),
+  /**
+   * The restored VM of an emergency was verified and is given its own description, start on boot and protection back: from now
+   * on it is production, and nothing of the run may remove it.
+   */
+  z.strictObject({ ...base, type: z.literal("handed-over") }),
   /** End of a phase. It lasted from the end of the phase before (or the start of the run) to `at`. */
   z.strictObject({
     ...base,
@@ -147,6 +156,11 @@ export const evidenceSchema = z.strictObject({
     met: z.boolean().nullable(),
     recoveryPoint: z.string().nullable(),
   }),
+  /**
+   * The outage that an emergency ended; null in a drill, and where it was not stated. `seconds`: from its beginning to the last
+   * check passed; null when it was not reached.
+   */
+  outage: z.strictObject({ at: z.string(), seconds: z.number().nullable() }).nullable().default(null),
   phases: z.array(
     z.strictObject({ phase: phaseNameSchema, status: stepStatusSchema, seconds: z.number(), detail: z.string() }),
   ),

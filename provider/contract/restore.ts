@@ -1,6 +1,6 @@
 /** Inputs and outputs of the VM restore and of the first boot of the restored VM. */
 import { z } from "zod";
-import { restorePointSchema, runRefSchema, vmIdSchema } from "./run";
+import { restorePointSchema, runKindSchema, runRefSchema, vmIdSchema } from "./run";
 
 /** Whether a step of a run went well. `skipped`: could not be tried because an earlier step failed. */
 export const stepStatusSchema = z.enum(["passed", "failed", "skipped"]);
@@ -13,14 +13,19 @@ export type StepStatus = z.infer<typeof stepStatusSchema>;
  * be written. Changing the restore point, node, VMID, storage or bridge replaces the VM (delete before create).
  */
 export const restoredVmInputsSchema = z.strictObject({
+  /** `drill`: another identity on the isolated bridge. `emergency`: the source VM itself, with nothing changed. */
+  kind: runKindSchema,
   run: runRefSchema,
   restorePoint: restorePointSchema,
   /** VM the archive must be of; an archive of another VM is refused. */
   sourceVmId: vmIdSchema,
-  /** Target storage for all disks. */
-  storage: z.string().min(1),
-  /** Every `netN` of the archive is moved to this bridge. It must have no port and no address; that is verified. */
-  isolatedBridge: z.string().min(1),
+  /** Target storage for all disks. Absent, only in an emergency: each disk on the storage that it was on. */
+  storage: z.string().min(1).optional(),
+  /**
+   * Every `netN` of the archive is moved to this bridge. It must have no port and no address; that is verified. Needed in a
+   * drill, refused in an emergency.
+   */
+  isolatedBridge: z.string().min(1).optional(),
   /** Overrides the archive's memory, in MiB; absent: as in the archive. */
   memoryMiB: z.number().int().min(16).optional(),
   /** Overrides the archive's cores per socket; absent: as in the archive. */

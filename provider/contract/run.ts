@@ -19,8 +19,10 @@ export const runRefSchema = z.strictObject({
   vmId: vmIdSchema,
   /** Proxmox name of the VM, part of the proof that the VM is the run's own. */
   vmName: z.string().min(1),
-  /** SMBIOS UUID chosen by the lease and set in the restore call, part of the same proof. */
+  /** SMBIOS UUID, part of the same proof: drawn for a drill, the archive's own in an emergency. */
   vmUuid: z.uuid(),
+  /** Only in an emergency: the earlier run that restored the VM and did not pass; this one goes on from the VM's start. */
+  resumes: z.string().optional(),
 });
 export type RunRef = z.infer<typeof runRefSchema>;
 
@@ -62,13 +64,18 @@ export const leaseInputsSchema = z.strictObject({
   kind: runKindSchema,
   stack: z.string().min(1),
   node: z.string().min(1),
+  /** In an emergency the source VM's own. */
   vmId: vmIdSchema,
+  /** In an emergency only what the VM is called where the archive has no name. */
   vmName: z.string().min(1),
   /** VM the archive was made of. */
   sourceVmId: vmIdSchema,
   restorePoint: restorePointSchema,
-  /** Target storage for all disks, whose room is compared with the archive's disks. */
-  storage: z.string().min(1),
+  /**
+   * Target storage for all disks, whose room is compared with the archive's disks. Absent, only in an emergency: each disk on
+   * the storage that it was on.
+   */
+  storage: z.string().min(1).optional(),
   /** Memory of the restored VM in MiB; absent: as in the archive. Compared with what the node has left. */
   memoryMiB: z.number().int().min(16).optional(),
   /** Absolute folder below which each run gets its own evidence folder. */
@@ -76,6 +83,8 @@ export const leaseInputsSchema = z.strictObject({
   /** Targets in seconds; compared in the verdict, never a reason to stop. */
   rtoTargetSeconds: z.number().positive(),
   rpoTargetSeconds: z.number().positive(),
+  /** When the outage began, as the operator states it; ISO 8601. Only in an emergency. Absent: not stated. */
+  outageAt: z.iso.datetime({ offset: true }).optional(),
   /** What differs from the operator's own environment, e.g. the lab's overlay; goes into the evidence as it is. */
   environmentNotes: z.array(z.string()),
 });

@@ -6,6 +6,7 @@ import { clusterNodes } from "../../pve/nodes/list";
 import { askCloudflare } from "../cloudflare-access";
 import type { Access, CheckAccessArgs } from "../contract/access";
 import type { ProviderContext } from "../definition";
+import { isLookNeededAgain } from "../empty-vm";
 import { requireIsolation } from "../isolated-bridge";
 import { distrustOfGo } from "../system-trust";
 
@@ -14,8 +15,8 @@ const SSH_TIMEOUT_MS = 3000;
 
 /** Asks Proxmox, Cloudflare and the Docker VM side by side. Never throws for what they answer. */
 export async function checkAccess(context: ProviderContext, args: CheckAccessArgs): Promise<Access> {
-  const [proxmox, cloudflare, vm, trust] = await Promise.all([
-    proxmoxProblems(context.client, args),
+  const [{ problems: proxmox, lookAgain }, cloudflare, vm, trust] = await Promise.all([
+    askProxmox(context.client, args),
     cloudflareAnswer(context, args),
     dockerVmWarnings(context.client, args),
     // Only prod is made by the public provider, and only prod has a Docker VM to ask.
@@ -25,32 +26,43 @@ export async function checkAccess(context: ProviderContext, args: CheckAccessArg
     problems: [...proxmox, ...cloudflare.problems],
     // Without an answer of Proxmox these add nothing.
     warnings: [...cloudflare.warnings, ...(proxmox.length === 0 ? [...trust, ...vm] : [])],
+    ...(lookAgain ? { lookAgain } : {}),
   };
 }
 
-async function proxmoxProblems(client: PveClient, { node: name, drill }: CheckAccessArgs): Promise<string[]> {
+interface ProxmoxAnswer {
+  readonly problems: string[];
+  readonly lookAgain: boolean;
+}
+
+async function askProxmox(client: PveClient, args: CheckAccessArgs): Promise<ProxmoxAnswer> {
+  const { node: name, drill, newVm } = args;
+  const refused = (problem: string): ProxmoxAnswer => ({ problems: [problem], lookAgain: false });
   try {
     const nodes = await clusterNodes(client);
     const node = nodes.find((candidate) => candidate.node === name);
     if (node === undefined) {
       const known = nodes.map((candidate) => candidate.node).sort();
-      return [
+      return refused(
         `Unable to use node "${name}": the cluster has no such node. Expected: ${known.join(" or ")} (homelab:node).`,
-      ];
+      );
     }
     if (node.status === "offline") {
-      return [`Unable to use node "${name}": it is offline. Start it, or look why it left.`];
+      return refused(`Unable to use node "${name}": it is offline. Start it, or look why it left.`);
     }
     if (drill !== undefined) {
       await requireIsolation(client, { node: name, name: drill.isolatedBridge, ownVmId: drill.vmId });
     }
-    return [];
+    return { problems: [], lookAgain: newVm !== undefined && (await isLookNeededAgain(client, name, newVm)) };
   } catch (error) {
-    return [messageOf(error)];
+    return refused(messageOf(error));
   }
 }
 
-async function cloudflareAnswer({ signal }: ProviderContext, { zoneId }: CheckAccessArgs): Promise<Access> {
+async function cloudflareAnswer(
+  { signal }: ProviderContext,
+  { zoneId }: CheckAccessArgs,
+): Promise<Omit<Access, "lookAgain">> {
   if (zoneId === undefined) return { problems: [], warnings: [] };
   const answer = await askCloudflare(zoneId, signal);
   const subject = `Unable to read the DNS records of zone ${zoneId} at Cloudflare`;

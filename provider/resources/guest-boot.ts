@@ -101,6 +101,8 @@ async function start(context: ProviderContext, { run, startTimeoutSeconds }: Gue
         "it, shut it down and start it, and make a new backup.",
     );
   }
+  // A VM that is taken up may run for long, and a reboot would cost whoever uses it already.
+  if (run.resumes !== undefined && (await lookAtVm(context, run)).status === "running") return "it runs already";
   const timeoutMs = startTimeoutSeconds * 1000;
   const upid = await startVm(client, run.node, run.vmId, Math.ceil(startTimeoutSeconds));
   await waitForTask(client, upid, { timeoutMs, signal });

@@ -3,12 +3,21 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { z } from "zod";
+import type { PveClient } from "../../pve/client";
 import { nodeTime } from "../../pve/nodes/node";
-import { disksNotInArchive } from "../../pve/vm-config";
+import { archiveFindings } from "../archive-findings";
 import { capacityProblems, requireCapacity, UnreadableArchive } from "../capacity";
-import { leaseInputsSchema, type LeaseInputs, type LeaseOutputs, type RunRef, runRefSchema } from "../contract/run";
+import {
+  leaseInputsSchema,
+  type LeaseInputs,
+  type LeaseOutputs,
+  runKindSchema,
+  type RunRef,
+  runRefSchema,
+} from "../contract/run";
 import type { ProviderContext, ResourceDefinition } from "../definition";
 import { requireFree } from "../free-vm-id";
+import { lookForEmergency } from "../emergency";
 import { appendEvent, closeAsAborted, closeDeadRuns, journalFile, newestRunOn, readJournalIfThere } from "../journal";
 import { newRunId, recordRefusal } from "../refusal";
 import { removeRunVm } from "../removal";
@@ -18,6 +27,7 @@ import { type PropertyFailure, readRecorded } from "../validation";
 
 /** What the deletion needs, whichever version made the state. */
 const recordedLease = z.looseObject({
+  kind: runKindSchema.default("drill"),
   run: z.looseObject(runRefSchema.shape),
   endpoint: z.string().optional(),
 });
@@ -35,7 +45,7 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
     if (standing !== undefined) return [await refusal(standing)];
     const problems = problemsWith(inputs);
     if (problems.length > 0) return problems;
-    const capacity = await capacityProblems(client, inputs).catch(unlessUnreadable);
+    const capacity = await roomFor(client, inputs);
     return capacity.map((reason) => ({
       property: "",
       reason: `has no room for ${inputs.restorePoint.archive}: ${reason}`,
@@ -58,26 +68,32 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
       const text = `Disks of VM ${inputs.vmId} may exist unseen, because ${doubt}; destroy will leave all such disks alone.`;
       context.report("warning", text);
     }
-    const run = newRun(inputs, startedAt);
-    const { kind, stack, node, vmId, vmName, sourceVmId, restorePoint } = inputs;
-    const { rtoTargetSeconds, rpoTargetSeconds, environmentNotes } = inputs;
+    const run = newRun(inputs, found.identity, startedAt);
+    const { kind, stack, node, vmId, sourceVmId, restorePoint } = inputs;
+    const { rtoTargetSeconds, rpoTargetSeconds, outageAt, environmentNotes } = inputs;
+    const { vmName, vmUuid, resumes } = run;
     await appendEvent(
       run,
       {
         type: "run-started",
         ...{ kind, stack, node, vmId, vmName, sourceVmId, restorePoint, rtoTargetSeconds, rpoTargetSeconds },
+        ...(outageAt === undefined ? {} : { outageAt }),
+        ...(resumes === undefined ? {} : { resumes }),
         environmentNotes,
-        vmUuid: run.vmUuid,
+        vmUuid,
         ...{ pid: process.pid, host: hostname() },
         clockOffsetSeconds: found.clockOffsetSeconds,
         hadNoVolumes: found.doubts.length === 0,
       },
       startedAt,
     );
-    if (found.notInArchive.length > 0) {
-      await appendEvent(run, { type: "finding", text: notInArchiveText(inputs, found.notInArchive) });
+    for (const text of found.findings) {
+      context.report("warning", text);
+      await appendEvent(run, { type: "finding", text });
     }
-    context.report("info", `Run ${run.runId} restores ${restorePoint.archive}; its journal is in ${run.runDir}.`);
+    const what =
+      resumes === undefined ? `restores ${restorePoint.archive}` : `goes on with what run ${resumes} restored`;
+    context.report("info", `Run ${run.runId} ${what}; its journal is in ${run.runDir}.`);
     const startedAtNode = new Date(startedAt.getTime() + found.clockOffsetSeconds * 1000).toISOString();
     const { host: endpoint } = context.client;
     return { id: run.runId, outputs: { ...inputs, run, startedAt: startedAt.toISOString(), startedAtNode, endpoint } };
@@ -85,9 +101,9 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
 
   async delete(context, recorded) {
     const advice = "Remove the drill's VM by hand and forget the run with pulumi state delete --all.";
-    const { run, endpoint } = readRecorded(recordedLease, recorded, { action: "end the run", advice });
+    const { kind, run, endpoint } = readRecorded(recordedLease, recorded, { action: "end the run", advice });
     const events = await readJournalIfThere(run.runDir);
-    const { gone, detail } = await removeRunVm(context, { run, endpoint, events });
+    const { gone, detail } = await removeRunVm(context, { kind, run, endpoint, events });
     context.report("info", `Run ${run.runId}: ${detail}.`);
     if (events.length === 0) {
       const text = `The journal ${journalFile(run.runDir)} is missing, so this removal stands in no evidence.`;
@@ -95,38 +111,47 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
       return;
     }
     await closeAsAborted(run, "it was destroyed before it had a verdict");
-    await appendEvent(run, gone ? { type: "removed", detail } : { type: "finding", text: `destroy: ${detail}` });
+    if (gone) await appendEvent(run, { type: "removed", detail });
+    // That a restored production stays is the end of every emergency and nothing to find.
+    else if (kind === "drill") await appendEvent(run, { type: "finding", text: `destroy: ${detail}` });
   },
 };
 
+/** Who the VM is: drawn for a drill, the archive's own in an emergency. */
+type Identity = Pick<RunRef, "vmName" | "vmUuid" | "resumes">;
+
 interface Surroundings {
+  readonly identity: Identity;
+  /** For the evidence, one text each. */
+  readonly findings: string[];
   /** Why disks of the VMID may exist although none was seen. */
   readonly doubts: string[];
-  /** Disks that the VM had and the archive does not hold. */
-  readonly notInArchive: string[];
   /** The node's clock minus this computer's. */
   readonly clockOffsetSeconds: number;
 }
 
 /** Everything that must hold before a run begins. Changes nothing. */
 async function lookAround({ client }: ProviderContext, inputs: LeaseInputs): Promise<Surroundings> {
+  if (inputs.kind === "emergency") {
+    const [found, clockOffsetSeconds] = await Promise.all([
+      lookForEmergency(client, inputs),
+      clockOffset({ client }, inputs.node),
+    ]);
+    return { ...found, clockOffsetSeconds };
+  }
   const [doubts, clockOffsetSeconds, archiveConfig] = await Promise.all([
     requireFree(client, inputs),
     clockOffset({ client }, inputs.node),
     requireCapacity(client, inputs).catch(unlessUnreadable),
   ]);
-  return {
-    doubts,
-    clockOffsetSeconds,
-    notInArchive: typeof archiveConfig === "string" ? disksNotInArchive(archiveConfig) : [],
-  };
+  const identity = { vmName: inputs.vmName, vmUuid: randomUUID() };
+  const findings = typeof archiveConfig === "string" ? archiveFindings(inputs, archiveConfig) : [];
+  return { identity, findings, doubts, clockOffsetSeconds };
 }
 
-function notInArchiveText({ restorePoint, sourceVmId }: LeaseInputs, keys: readonly string[]): string {
-  return (
-    `The archive ${restorePoint.archive} does not hold ${keys.join(", ")} of VM ${sourceVmId}, as for disks with backup=0: ` +
-    "their data has no backup here and is not restored. Set backup=1 on them, or back them up in another way."
-  );
+/** In an emergency the restore refuses by itself, with evidence: what stands may be taken up without any room. */
+async function roomFor(client: PveClient, inputs: LeaseInputs): Promise<string[]> {
+  return inputs.kind === "emergency" ? [] : capacityProblems(client, inputs).catch(unlessUnreadable);
 }
 
 /** An archive that can't be read is a result of the drill, not a reason to have none: the restore will say so. */
@@ -150,19 +175,32 @@ function problemsWith(inputs: LeaseInputs): PropertyFailure[] {
   if (!isAbsolute(inputs.evidenceDir)) {
     problems.push({ property: "evidenceDir", reason: `must be an absolute path, not "${inputs.evidenceDir}"` });
   }
-  if (inputs.kind === "emergency") {
-    problems.push({ property: "kind", reason: "emergency restores are not made by this version; use drill" });
-  } else if (inputs.vmId === inputs.sourceVmId) {
-    problems.push({
-      property: "vmId",
-      reason: `must differ from the source VM ${inputs.sourceVmId}: a drill never touches production`,
-    });
+  const problem = (property: string, reason: string): void => void problems.push({ property, reason });
+  const isDrill = inputs.kind === "drill";
+  if (isDrill && inputs.vmId === inputs.sourceVmId) {
+    problem("vmId", `must differ from the source VM ${inputs.sourceVmId}: a drill never touches production`);
+  }
+  if (isDrill && inputs.storage === undefined) problem("storage", "a drill needs a storage of its own choice");
+  if (!isDrill && inputs.vmId !== inputs.sourceVmId) {
+    problem("vmId", `must be the source VM ${inputs.sourceVmId}: an emergency brings back the VM itself`);
+  }
+  const { outageAt, restorePoint } = inputs;
+  if (outageAt !== undefined && Date.parse(outageAt) < restorePoint.archiveTime * 1000) {
+    const made = new Date(restorePoint.archiveTime * 1000).toISOString();
+    problem(
+      "outageAt",
+      `the archive ${restorePoint.archive} was made at ${made}, after the outage began (${outageAt}), so it may hold the ` +
+        `damage. Restore an older one with restorePoint {choose: before, time: "${outageAt}"}, or correct the time`,
+    );
+  }
+  if (outageAt !== undefined && Date.parse(outageAt) > Date.now() + 60_000) {
+    problem("outageAt", `${outageAt} is in the future`);
   }
   return problems;
 }
 
 /** Why a standing run can't be taken up again. */
-async function refusal({ evidenceDir, node, vmId, stack }: LeaseInputs): Promise<PropertyFailure> {
+async function refusal({ kind, evidenceDir, node, vmId, stack }: LeaseInputs): Promise<PropertyFailure> {
   const run = await newestRunOn(evidenceDir, node, vmId);
   const end = run?.events.find((event) => event.type === "run-ended");
   const name = run === undefined ? `a run on VM ${vmId}` : `run ${run.runId}`;
@@ -171,11 +209,12 @@ async function refusal({ evidenceDir, node, vmId, stack }: LeaseInputs): Promise
     property: "",
     reason:
       `${name} still stands and ${verdict}; a past run is never shown as a new one. ` +
-      `Run "pulumi destroy -s ${stack}" first, then "pulumi up -s ${stack}" for a new run`,
+      `Run "pulumi destroy -s ${stack}" first${kind === "drill" ? "" : " (a VM that was restored whole stays)"}, ` +
+      `then "pulumi up -s ${stack}" for a new run`,
   };
 }
 
-function newRun({ evidenceDir, kind, node, vmId, vmName }: LeaseInputs, at: Date): RunRef {
+function newRun({ evidenceDir, kind, node, vmId }: LeaseInputs, identity: Identity, at: Date): RunRef {
   const runId = newRunId(kind, at);
-  return { runId, runDir: join(evidenceDir, runId), node, vmId, vmName, vmUuid: randomUUID() };
+  return { runId, runDir: join(evidenceDir, runId), node, vmId, ...identity };
 }

@@ -1,9 +1,9 @@
 /** The invoke `homelab:drill:lookupRestorePoint`: which archive a run restores. */
-import { ownPrivileges } from "../../pve/access/permissions";
 import { parseArchiveName } from "../../pve/archive-name";
 import type { PveClient } from "../../pve/client";
 import { PveNotFound } from "../../pve/errors";
 import { listBackups, storageStatus } from "../../pve/nodes/storage";
+import { requireBackupSight } from "../backup-sight";
 import { lookupRestorePointArgsSchema, type LookupRestorePointArgs, type RestorePoint } from "../contract/run";
 import type { ProviderContext } from "../definition";
 import { recordRefusal } from "../refusal";
@@ -93,19 +93,14 @@ async function requireUsableStorage(client: PveClient, args: LookupRestorePointA
   }
 }
 
-/** An empty list may only mean that the token sees nothing: PVE leaves out silently what it may not see. */
 async function requireSight(client: PveClient, args: LookupRestorePointArgs): Promise<void> {
-  const onStorage = await ownPrivileges(client, `/storage/${args.storage}`);
-  if (onStorage.has("Datastore.Allocate")) return;
-  const onVm = await ownPrivileges(client, `/vms/${args.sourceVmId}`);
-  if (onStorage.has("Datastore.AllocateSpace") && onVm.has("VM.Backup")) return;
-  throw problem(
-    args,
-    `the list of backups is empty, but the token may not see backups of VM ${args.sourceVmId}, so that proves nothing`,
-    `Grant it VM.Backup on /vms/${args.sourceVmId} and Datastore.AllocateSpace on /storage/${args.storage}`,
-  );
+  await requireBackupSight(client, args, subjectOf(args));
 }
 
-function problem({ sourceVmId, storage }: LookupRestorePointArgs, cause: string, advice: string): Error {
-  return new Error(`Unable to find a restore point of VM ${sourceVmId} on storage ${storage}: ${cause}. ${advice}.`);
+function problem(args: LookupRestorePointArgs, cause: string, advice: string): Error {
+  return new Error(`${subjectOf(args)}: ${cause}. ${advice}.`);
+}
+
+function subjectOf({ sourceVmId, storage }: LookupRestorePointArgs): string {
+  return `Unable to find a restore point of VM ${sourceVmId} on storage ${storage}`;
 }

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { PveConnectionError, PveNotFound } from "../../pve/errors";
 import { restoreVm, vmConfig } from "../../pve/nodes/qemu";
+import { extractConfig } from "../../pve/nodes/vzdump";
 import { waitForTask } from "../../pve/nodes/tasks";
 import { parseVmConfig } from "../../pve/vm-config";
 import type { PhaseName } from "../contract/evidence";
@@ -11,36 +12,33 @@ import {
   type RestoredVmOutputs,
   type StepStatus,
 } from "../contract/restore";
-import { runRefSchema } from "../contract/run";
+import { runKindSchema, runRefSchema } from "../contract/run";
 import { requireCapacity } from "../capacity";
 import { HalfMade, type ProviderContext, type ResourceDefinition } from "../definition";
-import { requireIsolation } from "../isolated-bridge";
 import { appendEvent, readJournalIfThere } from "../journal";
 import { removeRunVm } from "../removal";
-import {
-  deviations,
-  hasCloudInit,
-  obstaclesTo,
-  reductions,
-  restoredParts,
-  restoreParameters,
-} from "../restore-parameters";
+import { restoredParts } from "../restore-parameters";
+import { type RestoreWay, wayOf } from "../restore-way";
 import { messageOf } from "../text";
 import { DRILL_TOKENS } from "../tokens";
 import { readRecorded } from "../validation";
 
 /** What the deletion needs, whichever version made the state. */
 const recordedVm = z.looseObject({
+  kind: runKindSchema.default("drill"),
   run: z.looseObject(runRefSchema.shape),
   created: z.boolean(),
   endpoint: z.string().optional(),
 });
 
+/** A VM's configuration. */
+type Config = Readonly<Record<string, string>>;
 type Progress = Omit<RestoredVmOutputs, keyof RestoredVmInputs>;
 
 export const restoredVm: ResourceDefinition<RestoredVmInputs, RestoredVmOutputs> = {
   token: DRILL_TOKENS.restoredVm,
-  description: "A VM restored from an archive under the run's identity, with every network on the isolated bridge.",
+  description:
+    "A VM restored from an archive: in a drill under another identity and isolated, in an emergency as it was.",
   inputs: restoredVmInputsSchema,
   computed: {
     status: "string",
@@ -55,6 +53,15 @@ export const restoredVm: ResourceDefinition<RestoredVmInputs, RestoredVmOutputs>
   replaceOn: "all",
   deleteBeforeReplace: true,
   refusesSecrets: true,
+
+  async check(_context, { kind, isolatedBridge, storage }) {
+    const isDrill = kind === "drill";
+    if (isDrill === (isolatedBridge !== undefined) && (!isDrill || storage !== undefined)) return [];
+    const reason = isDrill
+      ? "a drill needs isolatedBridge and storage"
+      : "an emergency restore keeps the VM's own cards, so isolatedBridge has no meaning";
+    return [{ property: "isolatedBridge", reason }];
+  },
 
   async create(context, inputs) {
     const id = `${inputs.run.node}/${inputs.run.vmId}`;
@@ -87,10 +94,11 @@ export const restoredVm: ResourceDefinition<RestoredVmInputs, RestoredVmOutputs>
 
   async delete(context, recorded) {
     const advice = "Remove the drill's VM by hand and forget the run with pulumi state delete --all.";
-    const { run, created, endpoint } = readRecorded(recordedVm, recorded, { action: "remove the restored VM", advice });
+    const read = readRecorded(recordedVm, recorded, { action: "remove the restored VM", advice });
+    const { kind, run, created, endpoint } = read;
     if (!created) return; // the lease, deleted last, looks at the VMID in any case
     const events = await readJournalIfThere(run.runDir);
-    const { gone, detail } = await removeRunVm(context, { run, endpoint, events });
+    const { gone, detail } = await removeRunVm(context, { kind, run, endpoint, events });
     context.report("info", `${detail}.`);
     if (gone && events.length > 0) await appendEvent(run, { type: "removed", detail });
   },
@@ -110,11 +118,13 @@ async function tryRestore(
   progress: Progress,
 ): Promise<Extract<PhaseName, "restore" | "verify"> | undefined> {
   let phase: "restore" | "verify" = "restore";
+  const way = wayOf(inputs);
   try {
-    await restore(context, inputs, progress);
-    await endPhase(inputs, "restore", "passed", `task ${progress.upid}`);
+    const archiveConfig = await restore(context, inputs, way, progress);
+    await endPhase(inputs, "restore", "passed", restoreDetail(inputs, progress));
     phase = "verify";
-    await verify(context, inputs, progress);
+    await verify(context, inputs, { way, archiveConfig, progress });
+    await way.handOver(context, inputs, archiveConfig);
     await endPhase(inputs, "verify", "passed", printNetworks(progress));
     progress.status = "passed";
     return undefined;
@@ -125,32 +135,32 @@ async function tryRestore(
   }
 }
 
+/** Gives the configuration inside the archive. */
 async function restore(
   { client, signal, report }: ProviderContext,
   inputs: RestoredVmInputs,
+  way: RestoreWay,
   progress: Progress,
-): Promise<void> {
-  const { run, restorePoint, isolatedBridge } = inputs;
+): Promise<Config> {
+  const { run, restorePoint } = inputs;
   const { node, vmId } = run;
-  await requireIsolation(client, { node, name: isolatedBridge, ownVmId: vmId });
-  // Once more, because time may have gone by since the lease: a restore must not be what fills the pool.
-  const needs = { node, storage: inputs.storage, memoryMiB: inputs.memoryMiB, restorePoint };
-  const archiveConfig = parseVmConfig(await requireCapacity(client, needs));
-  const obstacles = obstaclesTo(archiveConfig);
-  if (obstacles.length > 0) {
-    throw new Error(
-      `Unable to restore ${restorePoint.archive} beside its source: it is tied to the node by ${obstacles.join("; ")}. ` +
-        "Remove these from the source VM and make a new backup.",
-    );
+  progress.endpoint = client.host;
+  if (run.resumes !== undefined) {
+    progress.created = true;
+    return parseVmConfig(await extractConfig(client, node, restorePoint.archive));
   }
-  for (const text of reductions(inputs, archiveConfig)) await appendEvent(run, { type: "finding", text });
+  await way.requirePlace(client, inputs);
+  // Once more, because time may have gone by since the lease: a restore must not be what fills the pool.
+  const needs = { kind: inputs.kind, node, storage: inputs.storage, memoryMiB: inputs.memoryMiB, restorePoint };
+  const archiveConfig = parseVmConfig(await requireCapacity(client, needs));
+  for (const text of way.findings(inputs, archiveConfig)) await appendEvent(run, { type: "finding", text });
   await appendEvent(run, {
     ...{ type: "restore-requested", vmId, archive: restorePoint.archive },
     tokenId: client.tokenId,
   });
   const begun = performance.now();
   try {
-    progress.upid = await restoreVm(client, node, restoreParameters(inputs, archiveConfig));
+    progress.upid = await restoreVm(client, node, way.parameters(inputs, archiveConfig));
   } catch (error) {
     // Only an answer that was lost leaves it open whether Proxmox began.
     if (!(error instanceof PveConnectionError)) {
@@ -159,7 +169,6 @@ async function restore(
     throw error;
   }
   progress.created = true;
-  progress.endpoint = client.host;
   await appendEvent(run, { type: "restore-accepted", upid: progress.upid });
   try {
     await waitForTask(client, progress.upid, {
@@ -170,24 +179,29 @@ async function restore(
   } finally {
     progress.restoreSeconds = Math.round(performance.now() - begun) / 1000;
   }
+  return archiveConfig;
 }
 
-/** Reads the configuration back before anything is started. */
-async function verify({ client }: ProviderContext, inputs: RestoredVmInputs, progress: Progress): Promise<void> {
+function restoreDetail({ run }: RestoredVmInputs, { upid }: Progress): string {
+  return run.resumes === undefined ? `task ${upid}` : `restored by run ${run.resumes}`;
+}
+
+/** Reads the configuration back before anything is started. A VM that is taken up was verified by the run that restored it. */
+async function verify(
+  { client }: ProviderContext,
+  inputs: RestoredVmInputs,
+  { way, archiveConfig, progress }: { way: RestoreWay; archiveConfig: Config; progress: Progress },
+): Promise<void> {
   const config = await vmConfig(client, inputs.run.node, inputs.run.vmId);
   Object.assign(progress, restoredParts(config));
-  const problems = deviations(inputs, config);
+  if (inputs.run.resumes !== undefined) return;
+  const problems = way.deviations(inputs, archiveConfig, config);
   if (problems.length > 0) {
     throw new Error(
       `Unable to start VM ${inputs.run.vmId} safely: after the restore ${problems.join("; ")}. It was not started.`,
     );
   }
-  if (hasCloudInit(config)) {
-    const text =
-      "The restored guest has another name and other MAC addresses, so its cloud-init runs its first-boot modules again " +
-      "(users, host keys). An emergency restore under the original identity does not.";
-    await appendEvent(inputs.run, { type: "finding", text });
-  }
+  for (const text of way.findingsAfter(config)) await appendEvent(inputs.run, { type: "finding", text });
 }
 
 function printNetworks({ networks, volumes }: Progress): string {

@@ -1,5 +1,7 @@
 /** `homelab:drill:Verdict`: closes the journal, writes the evidence, and fails the update unless the run passed. */
 import { verdictInputsSchema, type VerdictInputs, type VerdictOutputs } from "../contract/checks";
+import type { Evidence } from "../contract/evidence";
+import type { RunKind } from "../contract/run";
 import { HalfMade, type ResourceDefinition } from "../definition";
 import { evidenceFromJournal, judge, targetFindings } from "../evidence";
 import { appendEvent, readJournal, writeEvidence } from "../journal";
@@ -22,10 +24,13 @@ export const verdict: ResourceDefinition<VerdictInputs, VerdictOutputs> = {
   async create({ signal, report }, inputs) {
     signal.throwIfAborted();
     await endRun(inputs);
-    const conclusion = await conclude(inputs);
+    const { kind, ...conclusion } = await conclude(inputs);
     const { rtoSeconds, rpoSeconds, reportFile } = conclusion.outputs;
     const rpo = rpoSeconds < 0 ? "not measured" : `${rpoSeconds} s`;
     report("info", `The run passed: RTO ${rtoSeconds} s, RPO ${rpo}. The report is ${reportFile}.`);
+    if (kind === "emergency") {
+      report("info", "pulumi destroy only forgets this restore now: it deletes nothing.");
+    }
     return conclusion;
   },
 
@@ -54,7 +59,13 @@ const NO_CANARY =
   "The RPO was not measured: no recovery canary was in this run. Add one to the catalogue (a service with a canary), " +
   "and drill with the profile catalogue.";
 
-async function conclude(inputs: VerdictInputs): Promise<{ id: string; outputs: VerdictOutputs }> {
+function whatNext({ kind, target }: Evidence): string {
+  return kind === "drill"
+    ? "run pulumi destroy to remove the restored VM"
+    : `mend what failed in VM ${target.vmId}, which stays, or what kept it from being restored, and run the restore again`;
+}
+
+async function conclude(inputs: VerdictInputs): Promise<{ id: string; outputs: VerdictOutputs; kind: RunKind }> {
   const { evidence, evidenceFile, reportFile } = await writeEvidence(inputs.run.runDir);
   const id = `${inputs.run.runId}/verdict`;
   const outputs: VerdictOutputs = {
@@ -65,11 +76,11 @@ async function conclude(inputs: VerdictInputs): Promise<{ id: string; outputs: V
     evidenceFile,
     reportFile,
   };
-  if (evidence.verdict === "passed") return { id, outputs };
+  if (evidence.verdict === "passed") return { id, outputs, kind: evidence.kind };
   const reasons = evidence.reasons.map((reason) => `\n  - ${reason}`).join("");
   throw new HalfMade(
     `Unable to pass run ${evidence.runId}: its verdict is ${evidence.verdict}.${reasons}\n` +
-      `The report is ${reportFile}. Read it, then run pulumi destroy to remove the restored VM.`,
+      `The report is ${reportFile}. Read it, then ${whatNext(evidence)}.`,
     id,
     outputs,
   );

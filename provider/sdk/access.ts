@@ -9,8 +9,9 @@ import { CHECK_ACCESS } from "../tokens";
  *
  * @throws RunError with every refusal; what may pass is a warning.
  */
-export async function requireAccess(args: CheckAccessArgs): Promise<void> {
-  const { problems, warnings } = accessSchema.parse(await pulumi.runtime.invoke(CHECK_ACCESS, { ...args }));
+export async function requireAccess(args: CheckAccessArgs): Promise<{ readonly lookAgain: boolean }> {
+  const { problems, warnings, lookAgain } = accessSchema.parse(await pulumi.runtime.invoke(CHECK_ACCESS, { ...args }));
   for (const warning of warnings) await pulumi.log.warn(warning);
   if (problems.length > 0) throw new pulumi.RunError(problems.join("\n"));
+  return { lookAgain: lookAgain === true };
 }

@@ -74,14 +74,14 @@ export async function updateVm(client: PveClient, node: string, vmId: number, ch
 
 /**
  * Deletes a stopped VM with its disks and gives the task's UPID. With `unreferencedDisks`, every disk volume named after the
- * VMID goes too, on every enabled storage, whoever made it.
+ * VMID goes too, on every enabled storage, whoever made it. With `purge`, backup jobs, replication and HA forget the VMID.
  */
 export async function destroyVm(
   client: PveClient,
   node: string,
   vmId: number,
-  { unreferencedDisks }: { readonly unreferencedDisks: boolean },
+  { unreferencedDisks, purge }: { readonly unreferencedDisks: boolean; readonly purge: boolean },
 ): Promise<string> {
-  const query = { purge: true, "destroy-unreferenced-disks": unreferencedDisks };
+  const query = { purge, "destroy-unreferenced-disks": unreferencedDisks };
   return client.delete(pvePath`/nodes/${node}/qemu/${vmId}`, upidText, query);
 }

@@ -132,7 +132,7 @@ const CASES: Case[] = [
     "unknown kind",
     "prod",
     { stack: [["kind: prod", "kind: production"]] },
-    'Pulumi.prod.yaml:2: homelab:kind: "production" is not accepted. Expected: prod or drill.',
+    'Pulumi.prod.yaml:2: homelab:kind: "production" is not accepted. Expected: prod, drill or restore.',
   ],
   [
     "missing secret",
@@ -348,6 +348,6 @@ test("a stack without a kind is still judged by what every stack has", () => {
   expect(message).toBe(
     "Unable to use the configuration of stack drill: 2 problems.\n" +
       '- Pulumi.yaml:4: homelab:node: "PVE 1" is not accepted. Expected: a lower-case DNS label such as docker.\n' +
-      "- Pulumi.drill.yaml: homelab:kind: missing. Expected: prod or drill.",
+      "- Pulumi.drill.yaml: homelab:kind: missing. Expected: prod, drill or restore.",
   );
 });

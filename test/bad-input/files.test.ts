@@ -56,7 +56,7 @@ test("an empty file has no kind", async () => {
   write({ drill: "" });
   await expect(readStackFiles(dir)).rejects.toThrow(
     "Unable to use the configuration of stack drill: 1 problem.\n" +
-      "- Pulumi.drill.yaml: homelab:kind: missing. Expected: prod or drill.",
+      "- Pulumi.drill.yaml: homelab:kind: missing. Expected: prod, drill or restore.",
   );
 });
 

@@ -133,7 +133,7 @@ describe("what this project says", () => {
       [
         "Unable to use the configuration of stack drill: 3 problems.\n" +
           '- Pulumi.yaml:23: homelab:dockerVm.address: "192.168.20.200" is not accepted. Expected: an IPv4 address with prefix, such as 192.168.20.200/24.\n' +
-          "- Pulumi.drill.yaml: homelab:kind: missing. Expected: prod or drill.\n" +
+          "- Pulumi.drill.yaml: homelab:kind: missing. Expected: prod, drill or restore.\n" +
           "- environment: PROXMOX_VE_API_TOKEN: missing. Expected: <user>@<realm>!<name>=<uuid>.",
       ],
     ]);

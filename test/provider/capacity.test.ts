@@ -29,10 +29,12 @@ test("needs are all disks at full size, EFI, TPM and cloud-init drives included,
   ];
   const mapped = ["efidisk0", "scsi0", "tpmstate0"].map((key) => `#qmdump#map:${key}:drive-${key}:local-lvm:raw:`);
   expect(needsOf([...mapped, ...config].join("\n"))).toEqual({
-    ...{ diskBytes: 8 * GIB + 12 * 2 ** 20, memoryBytes: 3 * GIB, unsized: [] },
+    disks: new Map([["local-lvm", { bytes: 8 * GIB + 12 * 2 ** 20, unsized: [] }]]),
+    memoryBytes: 3 * GIB,
   });
   expect(needsOf("scsi0: a:vm-200-disk-0\nscsi1: a:vm-200-disk-1,size=1G\n", 2048)).toEqual({
-    ...{ diskBytes: GIB, memoryBytes: 2 * GIB, unsized: ["scsi0"] },
+    disks: new Map([["a", { bytes: GIB, unsized: ["scsi0"] }]]),
+    memoryBytes: 2 * GIB,
   });
   expect(needsOf("").memoryBytes).toBe(512 * 2 ** 20);
 });

@@ -133,13 +133,6 @@ describe("one problem each", () => {
     expect(failure(stack, values)).toBe(`Unable to use the configuration of stack ${stack}: 1 problem.\n- ${problem}`);
   });
 
-  test("the restore that this version does not contain", () => {
-    expect(failure("restore", { "homelab:kind": "restore" })).toBe(
-      "Unable to run stack restore: this version has no emergency restore (homelab:kind is restore). " +
-        "Use kind prod or drill; how to restore by hand stands in the README.",
-    );
-  });
-
   test("a public route without a public address", () => {
     const open = catalogue.map((spec) =>
       spec.route ? { ...spec, route: { ...spec.route, exposure: "public" as const } } : spec,

@@ -64,6 +64,7 @@ function graphOf(
   config: ProdConfig,
   catalogue: readonly ServiceSpec[],
   lock: ImagesLock = new Map(),
+  lookAgain?: () => Promise<void>,
 ): Promise<RecordedResource[]> {
   return recordGraph(
     () => {
@@ -73,6 +74,7 @@ function graphOf(
         secrets: Object.fromEntries(secrets),
         lock,
         deployments: { record: () => pulumi.output(undefined) },
+        ...(lookAgain === undefined ? {} : { lookAgain }),
       });
     },
     { stack: "prod", mocks },
@@ -234,6 +236,13 @@ describe("variants", () => {
     );
     const graph = await graphOf(config, open);
     expect(find(graph, RECORD, "dns-miniflux").inputs).toMatchObject({ content: "203.0.113.7", proxied: true, ttl: 1 });
+  });
+
+  test("a storage that is only being made is looked into before an empty VM is", async () => {
+    const looks: string[] = [];
+    const graph = await graphOf(committedConfig(), loadCatalogue(), new Map(), async () => void looks.push("looked"));
+    expect(looks).toEqual(["looked"]);
+    expect(find(graph, VM, "docker-vm").inputs).toMatchObject({ name: "docker" });
   });
 
   test("a storage that exists is not declared", async () => {

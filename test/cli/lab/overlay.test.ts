@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 
 test("the committed stacks are read with their secrets still to be made", () => {
-  expect(Object.keys(files.stacks).sort()).toEqual(["drill", "prod"]);
+  expect(Object.keys(files.stacks).sort()).toEqual(["drill", "prod", "restore"]);
   expect(files.prod.name).toBe("prod");
   expect(files.secretKeys).toContain("postgresPassword");
   expect(files.images.length).toBeGreaterThan(1);

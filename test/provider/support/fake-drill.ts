@@ -93,7 +93,14 @@ export class FakeDrill implements AsyncDisposable {
 
   vmInputs(run: unknown): Bag {
     return {
-      ...{ run, restorePoint: RESTORE_POINT, sourceVmId: 200, storage: "local-lvm", isolatedBridge: "vmbr99" },
+      ...{
+        kind: "drill",
+        run,
+        restorePoint: RESTORE_POINT,
+        sourceVmId: 200,
+        storage: "local-lvm",
+        isolatedBridge: "vmbr99",
+      },
       ...{ memoryMiB: 1024, restoreTimeoutSeconds: 5 },
     };
   }
@@ -104,17 +111,35 @@ export class FakeDrill implements AsyncDisposable {
     return { outs, run: outs["run"] as RunRef };
   }
 
-  /** A whole drill as the engine would run it. */
-  async drill(checks = WEB_CHECKS): Promise<RunDrill> {
+  /** The inputs of an emergency instead of a drill's. */
+  readonly emergency = {
+    lease: (): Bag => {
+      const rest = this.leaseInputs();
+      for (const key of ["storage", "memoryMiB"]) Reflect.deleteProperty(rest, key);
+      return { ...rest, kind: "emergency", stack: "restore", vmId: 200, vmName: "docker" };
+    },
+    vm: (run: unknown): Bag => ({
+      ...{ kind: "emergency", run, restorePoint: RESTORE_POINT, sourceVmId: 200, restoreTimeoutSeconds: 5 },
+    }),
+  };
+
+  /** A whole drill as the engine would run it, or an emergency. */
+  async drill(
+    checks = WEB_CHECKS,
+    inputs: { lease: () => Bag; vm: (run: unknown) => Bag } = {
+      lease: () => this.leaseInputs(),
+      vm: (run) => this.vmInputs(run),
+    },
+  ): Promise<RunDrill> {
     const states = new Map<string, Bag>();
     const step = async (token: string, inputs: Bag): Promise<Bag> => {
       const { outs } = await this.create(token, inputs);
       states.set(token, outs);
       return outs;
     };
-    const leased = await step(DRILL_TOKENS.lease, this.leaseInputs());
+    const leased = await step(DRILL_TOKENS.lease, inputs.lease());
     const run = leased["run"] as RunRef;
-    const vm = await step(DRILL_TOKENS.restoredVm, this.vmInputs(run));
+    const vm = await step(DRILL_TOKENS.restoredVm, inputs.vm(run));
     const boot = await step(DRILL_TOKENS.guestBoot, {
       ...{ run, restoreStatus: vm["status"], startTimeoutSeconds: 5, agentTimeoutSeconds: 1 },
     });

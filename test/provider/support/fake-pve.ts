@@ -259,6 +259,10 @@ export class FakePve {
     switch (`${method} ${rest}`) {
       case "GET /config":
         return { ...vm.config, digest: "x" };
+      case "PUT /config":
+        for (const [key, value] of parameters) if (key !== "delete") vm.config[key] = value;
+        for (const key of (parameters.get("delete") ?? "").split(",")) Reflect.deleteProperty(vm.config, key);
+        return null;
       case "GET /status/current":
         return { status: vm.status, vmid: vmId, name: vm.config["name"] };
       case "POST /status/start":
