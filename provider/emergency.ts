@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { PveClient } from "../pve/client";
 import { type ClusterGuest, findGuest, isVmIdFree } from "../pve/cluster/resources";
 import { vmConfig, vmStatus } from "../pve/nodes/qemu";
-import { diskKeys, driveVolume, parseVmConfig } from "../pve/vm-config";
+import { diskKeys, driveVolume, isCdrom, parseVmConfig } from "../pve/vm-config";
 import { archiveFindings } from "./archive-findings";
 import { requireCapacity } from "./capacity";
 import type { LeaseInputs, RunRef } from "./contract/run";
@@ -102,7 +102,8 @@ async function standing(client: PveClient, { node, vmId }: LeaseInputs, guest: C
       vmStatus(client, guest.node, vmId),
       vmConfig(client, guest.node, vmId),
     ]);
-    const disks = diskKeys(config).map((key) => driveVolume(config[key] ?? ""));
+    const drives = diskKeys(config).map((key) => config[key] ?? "");
+    const disks = drives.filter((drive) => !isCdrom(drive)).map(driveVolume);
     facts.push(status.status, disks.length === 0 ? "without disks" : `with ${disks.join(", ")}`);
   }
   return new Error(

@@ -44,6 +44,6 @@ export async function isLookNeededAgain(
     `${subject}: it does not exist, but storage ${backupStorage} holds ${archives.length === 1 ? "an archive" : `${archives.length} archives`} ` +
       `of it, the newest ${newest.volid} of ${new Date(newest.ctime * 1000).toISOString()}. An empty VM would take its place, be backed up, and in time ` +
       "prune these. Run pulumi up -s restore. If it is to begin anew, say so: homelab:consent " +
-      `[{action: create-empty-vm, until: "<time, soon>", reason: …}].`,
+      `[{action: create, resource: docker-vm, until: "<time, soon>", reason: …}].`,
   );
 }

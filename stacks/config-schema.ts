@@ -238,8 +238,11 @@ export const timeoutsSchema = z.strictObject({
 export const consentSchema = z
   .array(
     z.strictObject({
-      /** `replace` and `delete`: the resource's protection is lifted, so the next update may do either. */
-      action: z.enum(["replace", "delete"], { error: "replace or delete" }),
+      /**
+       * `replace` and `delete`: the resource's protection is lifted, so the next update may do either. `create`, of docker-vm:
+       * an empty VM is made although there are archives of a lost one.
+       */
+      action: z.enum(["replace", "delete", "create"], { error: "replace, delete or create" }),
       /** Pulumi's name of the resource, such as docker-vm or postgres-data. */
       resource: nonEmpty("the name of a resource, such as docker-vm"),
       /** In quotes, or YAML makes a date of it. */
@@ -270,20 +273,7 @@ export const sharedShape = {
   environmentNotes: z.array(z.string()).default([]),
 };
 
-/** What the operator allows for a time although the project's rules forbid it. */
-export const consentSchema = z.array(
-  z.strictObject({
-    /** `create-empty-vm`: make the Docker VM anew although there are archives of it. */
-    action: z.enum(["create-empty-vm"], { error: "create-empty-vm" }),
-    /** From then on the consent means nothing. In quotes, or YAML makes a date of it. */
-    until: z.iso.datetime({ offset: true, error: 'a time with zone in quotes, such as "2026-11-20T02:00:00+01:00"' }),
-    reason: nonEmpty("why it is allowed"),
-  }),
-  "a list of consents",
-);
-
 export const prodShape = {
-  consent: consentSchema.default([]),
   cloudImage: cloudImageSchema,
   backup: backupSchema,
   dns: dnsSchema,

@@ -78,11 +78,6 @@ export function dockerVmAddress(config: StackConfig): string {
   return config.dockerVm.address.replace(/\/.*$/, "");
 }
 
-/** Whether the operator allows something that is forbidden otherwise, and the consent has not ended yet. */
-export function hasConsent({ consent }: ProdConfig, action: string): boolean {
-  return consent.some((given) => given.action === action && Date.parse(given.until) > Date.now());
-}
-
 /** File that holds the proxy's public root certificate: prod writes it, drills verify against it. */
 export function rootCertificateFile(config: StackConfig): string {
   return path.join(config.files.trust, `${config.zone}-proxy-root.pem`);

@@ -6,7 +6,8 @@ import type { DeployedContainer } from "../provider/contract/production";
 import { requireAccess } from "../provider/sdk/access";
 import { CatalogueError, loadCatalogue, secretKeys } from "../services/catalogue";
 import type { ServiceSpec } from "../services/spec";
-import { dockerVmAddress, hasConsent, parseConfig, type ConfigContext, type StackConfig } from "./config";
+import { activeConsents } from "./consent";
+import { dockerVmAddress, parseConfig, type ConfigContext, type StackConfig } from "./config";
 import { ConfigError } from "./config-problems";
 import { DeploymentLog, deploymentsFile } from "./deployments";
 import { readImagesLock } from "./images-lock";
@@ -41,7 +42,9 @@ async function runStack(): Promise<Record<string, unknown>> {
       const zoneId = catalogue.some(({ route }) => route !== undefined) ? config.dns.zoneId : undefined;
       const { vmId } = config.dockerVm;
       const dockerVm = { vmId, address: dockerVmAddress(config) };
-      const newVm = hasConsent(config, "create-empty-vm")
+      const newVm = activeConsents(config.consent, new Date(), "create").some(
+        ({ resource }) => resource === "docker-vm",
+      )
         ? {}
         : { newVm: { vmId, backupStorage: config.backupStorage } };
       // Side by side: the one waits for the provider to start, the other for the disk and the compiler.

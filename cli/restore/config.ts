@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseDocument } from "yaml";
+import { parseDocument, Scalar } from "yaml";
 import { loadCatalogue } from "../../services/catalogue";
 import type { RestoreConfig } from "../../stacks/config";
 import { parseConfigTexts, readConfigTexts } from "../../stacks/config-files";
@@ -38,7 +38,10 @@ export async function copyWithOutage(
   outageAt: string,
 ): Promise<AsyncDisposable & { readonly file: string }> {
   const document = parseDocument(await readText(join(projectDir, `Pulumi.${stack}.yaml`)));
-  document.setIn(["config", "homelab:restore", "outageAt"], outageAt);
+  const time = document.createNode(outageAt) as Scalar;
+  // Without quotes Pulumi's YAML makes a date of it.
+  time.type = Scalar.QUOTE_DOUBLE;
+  document.setIn(["config", "homelab:restore", "outageAt"], time);
   const dir = await mkdtemp(join(tmpdir(), "homelab-restore-"));
   const file = join(dir, `Pulumi.${stack}.yaml`);
   await writeFile(file, document.toString({ lineWidth: 0 }), { mode: 0o600 });

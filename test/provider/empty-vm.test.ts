@@ -15,7 +15,7 @@ test("an archive of a VM that is not there refuses, with the newest and what to 
   await expect(look()).rejects.toThrow(
     `Unable to make VM 200 on pve: it does not exist, but storage nas holds 2 archives of it, the newest ${ARCHIVE} of ` +
       "2026-11-20T01:00:00.000Z. An empty VM would take its place, be backed up, and in time prune these. Run pulumi up -s " +
-      'restore. If it is to begin anew, say so: homelab:consent [{action: create-empty-vm, until: "<time, soon>", reason: …}].',
+      'restore. If it is to begin anew, say so: homelab:consent [{action: create, resource: docker-vm, until: "<time, soon>", reason: …}].',
   );
 });
 

@@ -14,6 +14,7 @@ import { Struct } from "google-protobuf/google/protobuf/struct_pb";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import type { Readable } from "node:stream";
+import { pollUntil } from "../../pve/wait";
 import { PROD_TOKENS } from "../../provider/tokens";
 
 /** The plugin's program as Pulumi starts it: through a link, from another folder. */
@@ -78,3 +79,31 @@ test("ends when told to", async () => {
   plugin.kill("SIGTERM");
   expect(await once(plugin, "exit")).toEqual([143, null]);
 });
+
+test("ends when what started it was killed, and keeps no core busy", async () => {
+  const program = join(folder, "provider", "pulumi-resource-homelab");
+  const parent = spawn("sh", ["-c", '"$0" 127.0.0.1:1 & echo "pid $!"; wait', program], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let text = "";
+  for await (const chunk of parent.stdout) {
+    text += String(chunk);
+    // The port comes when the plugin is up.
+    if (/^\d+$/m.test(text)) break;
+  }
+  const pid = Number(/pid (\d+)/.exec(text)?.[1]);
+  expect(isAlive(pid)).toBe(true);
+  parent.kill("SIGKILL");
+  const ended = await pollUntil({ timeoutMs: 20_000, signal: new AbortController().signal }, async () =>
+    isAlive(pid) ? undefined : true,
+  );
+  expect(ended).toBe(true);
+}, 60_000);
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
