@@ -187,7 +187,9 @@ function program(setExit: (code: number) => void): Command {
         import("./interrupt.ts"),
       ]);
       await withProgress("adopt", async (progress) => {
-        using interruption = watchInterrupts(() => progress.line("Ending; press Ctrl-C again not to wait for pulumi."));
+        using interruption = watchInterrupts(() =>
+          progress.line("Ending when pulumi has ended what it is at; press Ctrl-C again not to wait for it."),
+        );
         const args = { projectDir: process.cwd(), stack, docker, progress, signal: interruption.signal };
         setExit(await adoptCommand(args));
       });

@@ -7,7 +7,7 @@
  * that each imported container would be replaced by the next update.
  */
 import { type CommandResult, runCommand } from "../command";
-import { CliError, type Interrupted } from "../errors";
+import { CliError } from "../errors";
 import type { Progress } from "../progress";
 import { explainStart } from "../pulumi-errors";
 import { problemIn } from "../drill/pulumi";
@@ -16,10 +16,15 @@ import type { Locate } from "./proxmox";
 import { type ExportedStack, type Located, parseExport, type ProviderPackage, stateResources } from "./state";
 
 /** Runs `pulumi`, whatever its exit code. */
-export type Pulumi = (
-  args: readonly string[],
-  options?: { readonly input?: string; readonly onLine?: (line: string) => void },
-) => Promise<CommandResult>;
+export type Pulumi = (args: readonly string[], options?: PulumiOptions) => Promise<CommandResult>;
+
+export interface PulumiOptions {
+  /** Text for stdin. */
+  readonly input?: string;
+  readonly onLine?: (line: string) => void;
+  /** Puts something back, also when the command was interrupted. */
+  readonly isCleanUp?: boolean;
+}
 
 export interface AdoptArgs {
   readonly stack: string;
@@ -30,13 +35,18 @@ export interface AdoptArgs {
   readonly progress: Progress;
 }
 
-/** `pulumi` of the PATH in a project folder. A secret in its input is in no file and on no command line. */
+/**
+ * `pulumi` of the PATH in a project folder. A secret in its input is in no file and on no command line. An interrupt lets it come
+ * to its end, so that it leaves no lock and nothing half recorded, and ends the command then.
+ */
 export function pulumiIn(projectDir: string, signal: AbortSignal): Pulumi {
-  return async (args, options = {}) => {
-    signal.throwIfAborted();
-    const all = [...args, "--non-interactive", "--color=never"];
-    const result = await runCommand("pulumi", all, { cwd: projectDir, signal, ...options });
-    if (signal.aborted) throw signal.reason as Interrupted;
+  return async (args, { isCleanUp = false, ...options } = {}) => {
+    if (!isCleanUp) signal.throwIfAborted();
+    const result = await runCommand("pulumi", [...args, "--non-interactive", "--color=never"], {
+      cwd: projectDir,
+      ...options,
+    });
+    if (!isCleanUp) signal.throwIfAborted();
     return result;
   };
 }
@@ -61,11 +71,13 @@ export async function adopt(args: AdoptArgs): Promise<number> {
   for (const planned of missing(plan, located)) progress.line(`  missing  ${labelOf(planned)}`);
 
   await progress.step(`writing the state of stack ${stack}`, async ({ detail }) => {
-    await importState(args, empty, stateResources({ plan, located, packages: args.packages }));
     try {
-      await expectSuccess(args, ["refresh", "-s", stack, "--yes", "--skip-preview"], "read back what is there", detail);
+      await importState(args, empty, stateResources({ plan, located, packages: args.packages }));
+      await expectSuccess(args, ["refresh", "-s", stack, "--yes", "--skip-preview"], "read what is there into", {
+        onLine: detail,
+      });
     } catch (error) {
-      await importState(args, empty, []);
+      await importState(args, empty, [], true);
       throw error;
     }
   });
@@ -74,11 +86,11 @@ export async function adopt(args: AdoptArgs): Promise<number> {
 
 /** The stack as it is exported, which must have no resources. */
 async function emptyState(args: AdoptArgs): Promise<ExportedStack> {
-  const exported = parseExport(await expectSuccess(args, ["stack", "export", "-s", args.stack], "read the state"));
+  const exported = parseExport(await expectSuccess(args, ["stack", "export", "-s", args.stack], "read the state of"));
   const count = exported.deployment.resources?.length ?? 0;
   if (count === 0) return exported;
   throw new CliError(
-    `Unable to adopt into stack ${args.stack}: its state is not empty, it has ${count} resources. ` +
+    `Unable to adopt into stack ${args.stack}: its state is not empty, it has ${count} resource${count === 1 ? "" : "s"}. ` +
       `pulumi preview -s ${args.stack} --refresh tells how it compares with what runs. To begin anew without it: ` +
       `pulumi stack rm ${args.stack} --force --preserve-config && pulumi stack init ${args.stack}`,
   );
@@ -86,7 +98,7 @@ async function emptyState(args: AdoptArgs): Promise<ExportedStack> {
 
 async function preview(args: AdoptArgs): Promise<PlannedStep[]> {
   const command = ["preview", "-s", args.stack, "--json"];
-  return parsePreview(await expectSuccess(args, command, "plan", undefined));
+  return parsePreview(await expectSuccess(args, command, "plan"));
 }
 
 async function locateAll(args: AdoptArgs, plan: readonly PlannedResource[]): Promise<Map<string, Located>> {
@@ -114,10 +126,15 @@ function missing(plan: readonly PlannedResource[], located: ReadonlyMap<string, 
   return plan.filter((planned) => isAdoptable(planned) && !located.has(planned.urn));
 }
 
-async function importState(args: AdoptArgs, empty: ExportedStack, resources: readonly unknown[]): Promise<void> {
+async function importState(
+  args: AdoptArgs,
+  empty: ExportedStack,
+  resources: readonly unknown[],
+  isCleanUp = false,
+): Promise<void> {
   const deployment = { ...empty.deployment, resources: resources.length === 0 ? undefined : resources };
   const input = JSON.stringify({ ...empty, deployment });
-  await expectSuccess(args, ["stack", "import", "-s", args.stack], "write the state", undefined, input);
+  await expectSuccess(args, ["stack", "import", "-s", args.stack], "write the state of", { input, isCleanUp });
 }
 
 /** What is left to do when only proofs and records are missing is done; anything else is the operator's decision. */
@@ -136,10 +153,12 @@ async function finish(args: AdoptArgs, located: ReadonlyMap<string, Located>): P
     return 1;
   }
   await progress.step(`pulumi up -s ${stack}: proofs and records`, async ({ detail }) =>
-    expectSuccess(args, ["up", "-s", stack, "--yes", "--skip-preview"], "make proofs and records", detail),
+    expectSuccess(args, ["up", "-s", stack, "--yes", "--skip-preview"], "make the proofs and records of", {
+      onLine: detail,
+    }),
   );
-  await progress.step(`pulumi preview -s ${stack} --refresh --expect-no-changes`, async ({ detail }) =>
-    expectSuccess(args, ["preview", "-s", stack, "--refresh", "--expect-no-changes"], "end without changes", detail),
+  await progress.step(`pulumi preview -s ${stack} --expect-no-changes`, async ({ detail }) =>
+    expectSuccess(args, ["preview", "-s", stack, "--expect-no-changes"], "find no change in", { onLine: detail }),
   );
   progress.line(`${located.size} resources are adopted; a preview shows no changes.`);
   return 0;
@@ -166,16 +185,14 @@ async function expectSuccess(
   { pulumi, stack }: AdoptArgs,
   command: readonly string[],
   action: string,
-  onLine?: (line: string) => void,
-  input?: string,
+  options: PulumiOptions = {},
 ): Promise<string> {
-  const options = { ...(onLine === undefined ? {} : { onLine }), ...(input === undefined ? {} : { input }) };
   const { code, stdout, stderr } = await pulumi(command, options);
   if (code === 0) return stdout;
   const output = `${diagnosticsOf(stdout)}\n${stderr}`;
   throw new CliError(
     explainStart(output, stack) ??
-      `Unable to ${action} of stack ${stack}: pulumi ${command.join(" ")} failed: ${problemIn({ code, output })}`,
+      `Unable to ${action} stack ${stack}: pulumi ${command.join(" ")} failed: ${problemIn({ code, output })}`,
   );
 }
 
