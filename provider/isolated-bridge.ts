@@ -12,12 +12,16 @@ import { networkKeys } from "../pve/vm-config";
 /** Where Proxmox keeps the rights on the bridges of its nodes; it lists only those that the token may see. */
 const BRIDGES = "/sdn/zones/localnetwork";
 
+/** Guests whose configurations are read side by side. */
+const LOOKS_AT_ONCE = 8;
+
 /** Why a bridge does not isolate what is attached to it, as the node declares it; nothing if it does. */
 export function isolationProblems({ interfaces, unappliedChanges }: NodeNetwork, name: string): string[] {
   const pending = unappliedChanges.trim() === "" ? [] : ["the node has network changes that are not applied yet"];
   const bridge = interfaces.find(({ iface }) => iface === name);
-  if (bridge === undefined) return ["it does not exist", ...pending];
+  if (bridge === undefined) return [missingText(name), ...pending];
   const problems: string[] = [];
+  if (bridge.active !== true) problems.push("it is declared, but not active");
   if (bridge.type !== "bridge" && bridge.type !== "OVSBridge") problems.push(`it is no bridge but ${bridge.type}`);
   const ports = portsOf(bridge);
   if (ports.length > 0) problems.push(`it has the port ${ports.join(" ")}`);
@@ -38,6 +42,14 @@ export function isolationProblems({ interfaces, unappliedChanges }: NodeNetwork,
   const above = interfaces.filter((item) => item.iface !== name && portsOf(item).includes(name));
   if (above.length > 0) problems.push(`it is a port of ${above.map(({ iface }) => iface).join(", ")}`);
   return [...problems, ...pending];
+}
+
+/** PVE leaves bridges out that the token may not use. Source: pve-manager `PVE/API2/Network.pm`, `index`. */
+function missingText(name: string): string {
+  return (
+    "it does not exist, or the token may not use it and Proxmox leaves it out " +
+    `(then grant SDN.Use on /sdn/zones/localnetwork/${name})`
+  );
 }
 
 function portsOf({ bridge_ports, ovs_ports }: NodeInterface): string[] {
@@ -88,15 +100,20 @@ async function neighboursOn(
     return [`whether other guests are on it can't be told, because the token lacks VM.Audit on ${unseen.join(", ")}`];
   }
   const guests = (await clusterGuests(client)).filter((guest) => guest.node === node && guest.vmid !== ownVmId);
-  const problems: string[] = [];
-  for (const guest of guests) {
-    const configs = await configsOf(client, guest);
-    if (configs.some((config) => isAttachedTo(config, name))) {
+  const problems: (string | undefined)[] = [];
+  const waiting = [...guests.entries()];
+  // A few at once: a node has dozens of guests, each look is one or two calls, and every second counts in an RTO.
+  const look = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [index, guest] = next;
+      const configs = await configsOf(client, guest);
+      if (!configs.some((config) => isAttachedTo(config, name))) continue;
       const kind = guest.type === "lxc" ? "container" : "VM";
-      problems.push(`${kind} ${guest.vmid} (${guest.name ?? "without a name"}) is on it`);
+      problems[index] = `${kind} ${guest.vmid} (${guest.name ?? "without a name"}) is on it`;
     }
-  }
-  return problems;
+  };
+  await Promise.all(Array.from({ length: LOOKS_AT_ONCE }, look));
+  return problems.filter((problem) => problem !== undefined);
 }
 
 /** A guest's configuration as it will be and, where they may differ, as it runs. None of a guest that has just gone. */

@@ -1,11 +1,13 @@
 /** PVE `/nodes/{node}/network`: the node's interfaces as configured. */
 import { z } from "zod";
 import { type PveClient, pvePath } from "../client";
-import { pveNumber } from "../wire";
+import { pveBoolean, pveNumber } from "../wire";
 
 const interfaceSchema = z.object({
   iface: z.string(),
   type: z.string(),
+  /** Whether the node's kernel has it and it is up; PVE leaves the key out where it is not. */
+  active: pveBoolean.optional(),
   address: z.string().optional(),
   address6: z.string().optional(),
   cidr: z.string().optional(),

@@ -31,8 +31,12 @@ test("an unknown node is named with those that there are", async () => {
 const NEEDED =
   "A drill needs a bridge without ports, addresses and other guests: make one by hand, and apply the node's changes.";
 
+const MISSING =
+  "it does not exist, or the token may not use it and Proxmox leaves it out " +
+  "(then grant SDN.Use on /sdn/zones/localnetwork/vmbr7)";
+
 test.each([
-  ["that does not exist", "vmbr7", "it does not exist"],
+  ["that does not exist", "vmbr7", MISSING],
   ["with an address", "vmbr0", "it has the address 192.168.20.1/24"],
 ])("a drill's bridge %s", async (_, isolatedBridge, problem) => {
   await using api = await ApiLab.start();
@@ -57,7 +61,7 @@ test("a drill's bridge with another guest on it, which is not the drill's own", 
 
 test("a drill's bridge with a port", async () => {
   const pve = new FakePve();
-  pve.interfaces = [{ iface: "vmbr99", type: "bridge", bridge_ports: "eno2", method: "manual" }];
+  pve.interfaces = [{ iface: "vmbr99", type: "bridge", bridge_ports: "eno2", method: "manual", active: 1 }];
   await expect(requireIsolation(pve.client(), { node: "pve", name: "vmbr99", ownVmId: 9200 })).rejects.toThrow(
     `Unable to restore into bridge vmbr99 of node pve: it has the port eno2. ${NEEDED}`,
   );

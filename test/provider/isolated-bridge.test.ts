@@ -1,4 +1,6 @@
-import { isolationProblems } from "../../provider/isolated-bridge";
+import { setImmediate } from "node:timers/promises";
+import { isolationProblems, problemsOfBridge } from "../../provider/isolated-bridge";
+import { PveClient } from "../../pve/client";
 import type { NodeInterface } from "../../pve/nodes/network";
 import { FakeDrill } from "./support/fake-drill";
 
@@ -14,7 +16,8 @@ const ADVICE =
 test.each([
   ["a port", { bridge_ports: "eno2" }, "it has the port eno2"],
   ["an address", { cidr: "10.0.0.1/24" }, "it has the address 10.0.0.1/24"],
-  ["no existence", { iface: "vmbr98" }, "it does not exist"],
+  ["no existence", { iface: "vmbr98" }, "it does not exist, or the token may not use it"],
+  ["no life", { active: undefined }, "it is declared, but not active"],
 ])("a bridge with %s is refused before anything is restored", async (_, change, text) => {
   fake.pve.interfaces = fake.pve.interfaces.map((item) => (item["iface"] === "vmbr99" ? { ...item, ...change } : item));
   const { verdict } = await fake.drill();
@@ -70,6 +73,25 @@ test.each([
   expect(fake.pve.writes).toEqual([]);
 });
 
+test("neighbours are looked at side by side, a few at once, and named in their order", async () => {
+  for (let vmId = 300; vmId < 330; vmId++) {
+    const bridge = vmId === 305 || vmId === 329 ? "vmbr99" : "vmbr0";
+    fake.pve.vms.set(vmId, { config: { name: `g${vmId}`, net0: `virtio=A,bridge=${bridge}` }, status: "stopped" });
+  }
+  let [underWay, most] = [0, 0];
+  const slow: typeof fetch = async (input, init) => {
+    most = Math.max(most, ++underWay);
+    await setImmediate();
+    underWay--;
+    return fake.pve.answer(new URL(input instanceof Request ? input.url : input), init);
+  };
+  const credentials = { endpoint: "https://fake:8006", token: "root@pam!t=00000000-0000-4000-8000-000000000000" };
+  const client = new PveClient(() => credentials, slow);
+  const problems = await problemsOfBridge(client, { node: "pve", name: "vmbr99", ownVmId: 9200 });
+  expect(problems).toEqual(["VM 305 (g305) is on it", "VM 329 (g329) is on it"]);
+  expect(most).toBe(8);
+});
+
 test("changes of the node's network that are not applied are a refusal", async () => {
   fake.pve.networkChanges = "--- /etc/network/interfaces\n+++ /etc/network/interfaces.new\n";
   await expect((await fake.drill()).verdict).rejects.toThrow(
@@ -91,7 +113,7 @@ test.each<[string, NodeInterface, string]>([
   ],
   ["a bridge above it", { iface: "vmbr7", type: "bridge", bridge_ports: "eno4 vmbr99" }, "it is a port of vmbr7"],
 ])("%s is seen although it stands in another entry", (_, entry, text) => {
-  const bridge = { iface: "vmbr99", type: "bridge", bridge_ports: "" };
+  const bridge = { iface: "vmbr99", type: "bridge", bridge_ports: "", active: true };
   expect(isolationProblems({ interfaces: [bridge, entry], unappliedChanges: "" }, "vmbr99")).toEqual([text]);
   expect(isolationProblems({ interfaces: [bridge], unappliedChanges: "" }, "vmbr99")).toEqual([]);
 });

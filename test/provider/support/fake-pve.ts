@@ -86,8 +86,8 @@ export class FakePve {
     "/sdn/zones/localnetwork": { "SDN.Audit": 1 },
   };
   interfaces: Record<string, unknown>[] = [
-    { iface: "vmbr0", type: "bridge", bridge_ports: "eno1", cidr: "192.168.20.1/24", method: "static" },
-    { iface: "vmbr99", type: "bridge", bridge_ports: "", method: "manual" },
+    { iface: "vmbr0", type: "bridge", bridge_ports: "eno1", cidr: "192.168.20.1/24", method: "static", active: 1 },
+    { iface: "vmbr99", type: "bridge", bridge_ports: "", method: "manual", active: 1 },
   ];
   /** An archive whose header is damaged. */
   archiveIsDamaged = false;
@@ -130,7 +130,8 @@ export class FakePve {
     );
   }
 
-  private answer(url: URL, init: RequestInit | undefined): Response {
+  /** What the server answers to one call. */
+  answer(url: URL, init: RequestInit | undefined): Response {
     const method = init?.method ?? "GET";
     const path = decodeURIComponent(url.pathname.replace("/api2/json", ""));
     const parameters =
