@@ -73,6 +73,9 @@ export function sshOptions({ privateKeyFile, knownHostsFile }: SshTarget): strin
     "StrictHostKeyChecking=yes",
     `UserKnownHostsFile=${knownHostsFile}`,
     "ConnectTimeout=30",
+    // A VM that was lost while a session stood would hold every refresh until TCP gives up, a quarter of an hour later.
+    "ServerAliveInterval=15",
+    "ServerAliveCountMax=4",
     "ControlMaster=auto",
     `ControlPath=${path.posix.dirname(knownHostsFile)}/ssh-%C`,
     "ControlPersist=60",

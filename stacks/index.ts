@@ -7,7 +7,7 @@ import { requireAccess } from "../provider/sdk/access";
 import { CatalogueError, loadCatalogue, secretKeys } from "../services/catalogue";
 import type { ServiceSpec } from "../services/spec";
 import { activeConsents } from "./consent";
-import { dockerVmAddress, parseConfig, type ConfigContext, type StackConfig } from "./config";
+import { dockerVmAddress, parseConfig, type ConfigContext, type ProdConfig, type StackConfig } from "./config";
 import { ConfigError } from "./config-problems";
 import { DeploymentLog, deploymentsFile } from "./deployments";
 import { readImagesLock } from "./images-lock";
@@ -61,7 +61,7 @@ async function runStack(): Promise<Record<string, unknown>> {
         secrets: secrets(secretKeys(catalogue)),
         lock: orRunError(() => readImagesLock(config.files.imagesLock)),
         deployments: new DeploymentLog(deploymentsFile(config.files.trust), names, look),
-        ...(lookAgain ? { lookAgain: () => requireAccess({ node: config.node, ...newVm }) } : {}),
+        ...(lookAgain ? { lookAgain: () => lookAtStorage(config) } : {}),
       });
     }
     case "drill": {
@@ -87,6 +87,16 @@ function warnWithoutPolicies(projectDir: string): void {
   const pack = path.join(projectDir, "policy/homelab-policies");
   void pulumi.log.warn(
     `No policies judge this stack, unless --policy-pack names them. Run: export PULUMI_OPTION_POLICY_PACK=${pack}`,
+  );
+}
+
+/** The storage of the archives must be there by now, or nobody can tell whether there is one of a VM that is to be made. */
+async function lookAtStorage({ node, dockerVm: { vmId }, backupStorage }: ProdConfig): Promise<void> {
+  const { lookAgain } = await requireAccess({ node, newVm: { vmId, backupStorage } });
+  if (!lookAgain) return;
+  throw new pulumi.RunError(
+    `Unable to make VM ${vmId} on ${node}: it does not exist, and whether there are archives of it can't be told, because node ${node} has no ` +
+      `storage ${backupStorage}, although the state says so. Define it in Proxmox again (pvesm add), then run pulumi up -s restore if there are.`,
   );
 }
 

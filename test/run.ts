@@ -1,6 +1,7 @@
 /**
- * Runs the tests with all set-up: `unit`, `lab`, or both without an argument; `long` are the emergency and the whole way on
- * another homelab (`emergency`, `second`), each in a lab of its own; `everything` is all of these; `none` only installs what
+ * Runs the tests with all set-up: `unit`, `lab`, or both without an argument; `long` are the stacks on the
+ * lab's API without machines, the emergency and the whole way on another homelab (`api`, `emergency`, `second`), the last two
+ * each in a lab of its own; `everything` is all of these; `none` only installs what
  * the checks need.
  * The last line is `N passed, N failed`; the exit code is 0 only if something ran, nothing failed and nothing was skipped.
  */
@@ -25,6 +26,8 @@ import { SECOND_CATALOGUE } from "./homelabs/second/catalogue";
 
 const REPO_DIR = resolve(__dirname, "..");
 const LAB_ID = "test";
+/** Tests that need minutes, but no machine. */
+const WITHOUT_MACHINES = "test/(faults|policy|cli/adopt|cli/drill|lab/privileges)/";
 
 const resultSchema = z.object({
   numPassedTests: z.number(),
@@ -44,22 +47,24 @@ interface Totals {
 
 const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
 
-type Part = "unit" | "lab" | "emergency" | "second";
+type Part = "unit" | "lab" | "api" | "emergency" | "second";
 
 const PARTS: Readonly<Partial<Record<string, readonly Part[]>>> = {
   all: ["unit", "lab"],
   unit: ["unit"],
   lab: ["lab"],
+  api: ["api"],
   emergency: ["emergency"],
   second: ["second"],
-  long: ["emergency", "second"],
-  everything: ["unit", "lab", "emergency", "second"],
+  long: ["api", "emergency", "second"],
+  everything: ["unit", "lab", "api", "emergency", "second"],
   none: [],
 };
 
 const RUN: Readonly<Record<Part, (progress: Progress, patterns: readonly string[]) => Promise<void>>> = {
   unit: runUnit,
   lab: runLab,
+  api: runApi,
   emergency: runEmergency,
   second: runSecond,
 };
@@ -95,7 +100,10 @@ async function runLab(progress: Progress, patterns: readonly string[]): Promise<
     await jest({
       command: (file) => ({
         program: process.execPath,
-        args: [...jestArgs("lab", file, patterns), "--testPathIgnorePatterns=/test/(rehearsal|homelabs|emergency)/"],
+        args: [
+          ...jestArgs("lab", file, patterns),
+          `--testPathIgnorePatterns=/test/(rehearsal|homelabs|emergency)/|${WITHOUT_MACHINES}`,
+        ],
       }),
       cwd: REPO_DIR,
     });
@@ -110,6 +118,22 @@ async function runLab(progress: Progress, patterns: readonly string[]): Promise<
         insideNamespace(lab.paths, [process.execPath, ...jestArgs("lab", file, [...patterns, "test/rehearsal/"])]),
       cwd: REPO_DIR,
       env: rehearsalEnvironment(lab, evidenceDir),
+    });
+  });
+}
+
+/** The real pulumi and plugins against the lab's API, without machines: faults, crashes, privileges, adoption, policies. */
+async function runApi(progress: Progress, patterns: readonly string[]): Promise<void> {
+  const files = await readStackFiles(REPO_DIR);
+  await withLab({ id: LAB_ID, repoDir: REPO_DIR, progress, keepOnSuccess: false }, async () => {
+    await prepareLab(files.images, progress);
+    progress.line("stacks on the lab's API, without machines");
+    await jest({
+      command: (file) => ({
+        program: process.execPath,
+        args: jestArgs("lab", file, [...patterns, WITHOUT_MACHINES]),
+      }),
+      cwd: REPO_DIR,
     });
   });
 }

@@ -26,6 +26,8 @@ test("the Docker provider's ssh accepts only the recorded host key and asks nobo
     "StrictHostKeyChecking=yes",
     "UserKnownHostsFile=~/.homelab/known_hosts",
     "ConnectTimeout=30",
+    "ServerAliveInterval=15",
+    "ServerAliveCountMax=4",
     "ControlMaster=auto",
     "ControlPath=~/.homelab/ssh-%C",
     "ControlPersist=60",

@@ -254,7 +254,7 @@ test("the VM can't be replaced or left out, by whatever cause, until a consent n
   // Left out of the program: the policies say it too, because the protection of the state may have been lifted.
   await workspace.write({});
   await workspace.pulumi(["state", "unprotect", VM_URN, "-s", "prod", "--yes"], apis.environment);
-  await change("stacks/prod.ts", ["vmId: dockerVm.vmId,\n    hostName", "vmId: 201,\n    hostName"]);
+  await change("stacks/prod.ts", ["vmId: dockerVm.vmId,\n    // A storage", "vmId: 201,\n    // A storage"]);
   expect((await judged("prod")).violations).toContain(
     "Unable to accept stack prod: it does not declare VM 200, so the update would delete it. " +
       "Declare it, or list a consent with action: delete under homelab:consent.",
