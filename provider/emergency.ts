@@ -12,6 +12,7 @@ import { newestRunOn } from "./journal";
 import { identityIn } from "./original-identity";
 import { smbiosUuid } from "./ownership";
 import { missingBridges } from "./restore-way";
+import { messageOf } from "./text";
 
 /** What an emergency restore begins with. */
 export interface EmergencyBegin {
@@ -35,7 +36,8 @@ export async function lookForEmergency(client: PveClient, inputs: LeaseInputs): 
       ? ["When the outage began was not stated, so RPO counts from the start of the restore."]
       : [];
   const guest = await findGuest(client, vmId);
-  if (guest !== undefined) return { identity: await resumed(client, inputs, guest), findings, doubts: ["it stands"] };
+  if (guest !== undefined)
+    return { identity: await resumed(client, inputs, guest), findings, doubts: ["it was restored before this run"] };
   if (!(await isVmIdFree(client, vmId))) {
     throw new Error(
       `Unable to restore VM ${vmId} on ${node}: the VMID is taken by a guest that the token can't see. ` +
@@ -64,7 +66,7 @@ export async function lookForEmergency(client: PveClient, inputs: LeaseInputs): 
   return {
     identity: { vmName: name ?? inputs.vmName, vmUuid: uuid ?? randomUUID() },
     findings,
-    doubts: [...doubts, ...(volumes.length > 0 ? ["there are disks of it already"] : [])],
+    doubts: volumes.length > 0 ? ["there are some already"] : doubts,
   };
 }
 
@@ -79,7 +81,8 @@ async function resumed(
   const run = await newestRunOn(evidenceDir, node, vmId);
   const started = run?.events.find((event) => event.type === "run-started");
   const isOpen =
-    run?.events.some(({ type }) => type === "handed-over") === true &&
+    run !== undefined &&
+    (started?.resumes !== undefined || run.events.some(({ type }) => type === "handed-over")) &&
     !run.events.some((event) => event.type === "run-ended" && event.verdict === "passed");
   if (run === undefined || started === undefined || !isOpen) throw await standing(client, inputs, guest);
   const config = await vmConfig(client, node, vmId);
@@ -97,17 +100,21 @@ async function resumed(
 async function standing(client: PveClient, { node, vmId }: LeaseInputs, guest: ClusterGuest): Promise<Error> {
   const head = `Unable to restore VM ${vmId} on ${node}: ${guest.type === "lxc" ? "container" : "VM"} ${vmId} exists`;
   const facts = [`"${guest.name ?? "without a name"}" on ${guest.node}`];
-  if (guest.type === "qemu") {
-    const [status, config] = await Promise.all([
-      vmStatus(client, guest.node, vmId),
-      vmConfig(client, guest.node, vmId),
-    ]);
-    const drives = diskKeys(config).map((key) => config[key] ?? "");
-    const disks = drives.filter((drive) => !isCdrom(drive)).map(driveVolume);
-    facts.push(status.status, disks.length === 0 ? "without disks" : `with ${disks.join(", ")}`);
-  }
+  if (guest.type === "qemu") facts.push(...(await factsOf(client, guest)));
   return new Error(
     `${head} (${facts.join(", ")}). Nothing was changed. If it is healthy, nothing has to be restored; to see whether its ` +
-      "backup is good, run a drill. If it is beyond repair, stop it and move it away (backup, then qm destroy), and run the restore again.",
+      "backup is good, run a drill. If it is beyond repair: name the good archive in homelab:restore.restorePoint first, because a " +
+      "backup of the broken VM would be the newest; then take the VM away (qm stop, qm set --protection 0, qm destroy) and run the restore again.",
   );
+}
+
+async function factsOf(client: PveClient, { node, vmid }: ClusterGuest): Promise<string[]> {
+  try {
+    const [{ status }, config] = await Promise.all([vmStatus(client, node, vmid), vmConfig(client, node, vmid)]);
+    const drives = diskKeys(config).map((key) => config[key] ?? "");
+    const disks = drives.filter((drive) => !isCdrom(drive)).map(driveVolume);
+    return [status, disks.length === 0 ? "without disks" : `with ${disks.join(", ")}`];
+  } catch (error) {
+    return [`of which no more can be told: ${messageOf(error)}`];
+  }
 }

@@ -137,7 +137,8 @@ export function evidenceFromJournal(events: readonly JournalEvent[]): Evidence {
   // The last one counts: a rehearsal may take a verdict back.
   const ended = eventsOf(events, "run-ended").at(-1);
   const recovery = eventsOf(events, "recovery-point").at(-1);
-  const rto = ended?.verdict === "aborted" ? null : recoveryTime(events, started);
+  // What an earlier run restored has cost more time than this one's.
+  const rto = ended?.verdict === "aborted" || started.resumes !== undefined ? null : recoveryTime(events, started);
   const rpo = recovery === undefined || isInFuture(recovery) ? null : recovery.rpoSeconds;
   return {
     ...identityOf(started, started.clockOffsetSeconds),

@@ -14,8 +14,8 @@ type Config = Readonly<Record<string, string>>;
 
 /** Keys that the restored VM gets back only when it was verified, so that half of a VM neither starts nor resists removal. */
 const HELD_BACK = ["description", "onboot", "protection"] as const;
-/** Keys that Proxmox sets anew in every restore. */
-const DRAWN_ANEW = /^(?:vmgenid|meta|digest|lock|parent|unused\d+)$/;
+/** Keys that Proxmox sets anew in every restore, and the one that it never shows (`cipassword` is answered as asterisks). */
+const NOT_COMPARED = /^(?:vmgenid|meta|digest|lock|parent|unused\d+|cipassword)$/;
 
 /** Identity of an archive's VM: name and SMBIOS UUID; what is undefined the archive does not have. */
 export function identityIn(archiveConfig: Config): { readonly name?: string; readonly uuid?: string } {
@@ -52,7 +52,7 @@ export function originalDeviations(inputs: RestoredVmInputs, archiveConfig: Conf
   const problems: string[] = [];
   if (config["lock"] !== undefined) problems.push(`it is locked (${config["lock"]})`);
   const left = new Set<string>([...HELD_BACK, ...disksWithoutData(archiveConfig)]);
-  const isCompared = (key: string): boolean => !DRAWN_ANEW.test(key) && !left.has(key);
+  const isCompared = (key: string): boolean => !NOT_COMPARED.test(key) && !left.has(key);
   const wanted: Config = {
     name: inputs.run.vmName,
     ...archiveConfig,

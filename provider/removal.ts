@@ -84,6 +84,7 @@ export async function removeRunVm(context: ProviderContext, removable: Removable
       break;
   }
   requireUnlocked(config["lock"], node, run.vmId);
+  requireNoFoundDisks(removable, config, what);
   if (kind === "emergency") await requireStopped(context, node, run.vmId);
   const left = await destroy(context, node, removable);
   return {
@@ -170,6 +171,25 @@ function requireUnlocked(lock: string | undefined, node: string, vmId: number): 
   throw new Error(
     `Unable to remove VM ${vmId} on ${node}: it is locked (${lock}). Wait if a task works on it; if none does, as after a ` +
       `crash of the node, run "qm unlock ${vmId}" on ${node}. Then run pulumi destroy again.`,
+  );
+}
+
+/**
+ * A restore takes disks of its VMID that lie about into the new configuration as `unusedN`, and Proxmox deletes these with the VM,
+ * whatever is asked for. Source: qemu-server `PVE::QemuServer::rescan`, `destroy_vm` (`include_unused`).
+ */
+function requireNoFoundDisks(
+  { run, events }: RemovableRun,
+  config: Readonly<Record<string, string>>,
+  what: string,
+): void {
+  if (events.some((event) => event.type === "run-started" && event.hadNoVolumes === true)) return;
+  const found = Object.entries(config).filter(([key]) => /^unused\d+$/.test(key));
+  if (found.length === 0) return;
+  throw new Error(
+    `Unable to remove ${what}: its configuration names disks that may have been there before the run, ` +
+      `${found.map(([key, volume]) => `${key} ${volume}`).join(", ")}, and Proxmox would delete them with it. If they are wanted, take ` +
+      `these lines out of /etc/pve/qemu-server/${run.vmId}.conf on the node; then run pulumi destroy again.`,
   );
 }
 

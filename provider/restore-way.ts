@@ -98,16 +98,21 @@ const productionItself: RestoreWay = {
   async handOver({ client }, { run }, archiveConfig) {
     // First the journal: from here on nothing of this run removes the VM.
     await appendEvent(run, { type: "handed-over" });
-    const { node, vmId } = run;
-    if (ownershipOf(await vmConfig(client, node, vmId), run) === "own") {
-      await updateVm(client, node, vmId, handOverParameters(archiveConfig));
+    const { node, vmId, resumes, runId } = run;
+    const config = await vmConfig(client, node, vmId);
+    // A run that is taken up may have died before it let the VM go.
+    const isHeld = ownershipOf(config, { ...run, runId: resumes ?? runId }) === "own";
+    if (isHeld) await updateVm(client, node, vmId, handOverParameters(archiveConfig));
+    const problems = handOverProblems(archiveConfig, isHeld ? await vmConfig(client, node, vmId) : config);
+    if (problems.length === 0) return;
+    // Of a VM that was let go before, these are somebody's changes.
+    if (resumes !== undefined && !isHeld) {
+      await appendEvent(run, { type: "finding", text: `VM ${vmId} differs from its archive: ${problems.join("; ")}.` });
+      return;
     }
-    const problems = handOverProblems(archiveConfig, await vmConfig(client, node, vmId));
-    if (problems.length > 0 && run.resumes === undefined) {
-      throw new Error(
-        `Unable to hand VM ${vmId} over: ${problems.join("; ")}. It was restored whole and not started: set these, then run the restore again.`,
-      );
-    }
+    throw new Error(
+      `Unable to hand VM ${vmId} over: ${problems.join("; ")}. It was restored whole and not started: set these, then run the restore again.`,
+    );
   },
 };
 

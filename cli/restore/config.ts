@@ -41,7 +41,9 @@ export async function copyWithOutage(
   const time = document.createNode(outageAt) as Scalar;
   // Without quotes Pulumi's YAML makes a date of it.
   time.type = Scalar.QUOTE_DOUBLE;
-  document.setIn(["config", "homelab:restore", "outageAt"], time);
+  const place = ["config", "homelab:restore"];
+  if (document.getIn(place) === null) document.deleteIn(place);
+  document.setIn([...place, "outageAt"], time);
   const dir = await mkdtemp(join(tmpdir(), "homelab-restore-"));
   const file = join(dir, `Pulumi.${stack}.yaml`);
   await writeFile(file, document.toString({ lineWidth: 0 }), { mode: 0o600 });

@@ -8,6 +8,7 @@ import { CliError } from "../errors";
 import type { Progress } from "../progress";
 import { explainStart } from "../pulumi-errors";
 import { problemIn, type PulumiResult, type RunPulumi } from "../drill/pulumi";
+import { clearingDeadLocks } from "../drill/stack-lock";
 import { copyWithOutage } from "./config";
 
 export interface RestoreArgs {
@@ -23,18 +24,21 @@ export interface RestoreArgs {
 }
 
 /** Gives the exit code: 0 only if the restored VM passed its checks. */
-export async function runRestore(args: RestoreArgs): Promise<number> {
-  const { config, stack, projectDir, outageAt, pulumi, progress, signal } = args;
+export async function runRestore(given: RestoreArgs): Promise<number> {
+  const { config, stack, projectDir, outageAt, progress, signal } = given;
+  const pulumi = clearingDeadLocks(given.pulumi, stack, (line) => progress.line(line));
+  const args: RestoreArgs = { ...given, pulumi };
   const evidenceDir = config.files.evidence;
   await makeReady(args);
-  const before = await listRuns(evidenceDir);
+  const before = await emergencies(evidenceDir);
   await using copy = outageAt === undefined ? undefined : await copyWithOutage(projectDir, stack, outageAt);
   const common = ["-s", stack, "--yes", "--skip-preview", ...(copy === undefined ? [] : ["--config-file", copy.file])];
   const up = await step(args, "pulumi up", (onLine) => pulumi(["up", ...common], { onLine, signal }));
   const down = await step(args, "forgetting the run", (onLine) => pulumi(["destroy", ...common], { onLine }));
-  const hasRun = (await listRuns(evidenceDir)).length > before.length;
-  if (!hasRun) throw new CliError(explainStart(up.output, stack) ?? problemIn(up));
-  const { evidence, reportFile } = await readNewEvidence(evidenceDir, before);
+  const run = (await emergencies(evidenceDir)).filter((name) => !before.includes(name)).at(-1);
+  if (run === undefined) throw new CliError(explainStart(up.output, stack) ?? problemIn(up));
+  const others = (await listRuns(evidenceDir)).filter((name) => name !== run);
+  const { evidence, reportFile } = await readNewEvidence(evidenceDir, others);
   progress.line(`${evidence.verdict === "passed" ? "✓" : "✗"} VM ${config.dockerVm.vmId}: ${evidence.verdict}`);
   for (const reason of evidence.reasons) progress.line(`  ${reason}`);
   progress.line(`report   ${reportFile}`);
@@ -45,8 +49,14 @@ export async function runRestore(args: RestoreArgs): Promise<number> {
     );
   }
   if (evidence.verdict !== "passed") return 1;
+  if (up.code !== 0) throw new CliError(`The VM passed, but pulumi up failed: ${problemIn(up)}`);
   progress.line("next     pulumi up -s prod --refresh brings what is newer than the backup");
   return 0;
+}
+
+/** Names of the emergencies in an evidence folder, oldest first; drills may begin beside one. */
+async function emergencies(evidenceDir: string): Promise<string[]> {
+  return (await listRuns(evidenceDir)).filter((run) => run.includes("-emergency-")).sort();
 }
 
 /** An empty stack: made if there is none, and cleared of what an earlier attempt left. */
@@ -60,6 +70,13 @@ async function makeReady(args: RestoreArgs): Promise<void> {
     state = await pulumi(["stack", "export", "-s", stack]);
   }
   if (state.code !== 0) throw new CliError(explainStart(state.output, stack) ?? problemIn(state));
+  if (/"pending_operations":\s*\[/.test(state.output)) {
+    const clear = ["refresh", "-s", stack, "--yes", "--skip-preview", "--clear-pending-creates"];
+    const cleared = await step(args, "clearing steps in which Pulumi was killed", (onLine) =>
+      pulumi(clear, { onLine }),
+    );
+    if (cleared.code !== 0) throw new CliError(explainStart(cleared.output, stack) ?? problemIn(cleared));
+  }
   if (!/"type":\s*"homelab:/.test(state.output)) return;
   const down = await step(args, "clearing what an earlier restore left", (onLine) =>
     pulumi(["destroy", "-s", stack, "--yes", "--skip-preview"], { onLine }),

@@ -8,6 +8,9 @@ import { at, field, items, type PolicyResource } from "../resource";
 import type { Rule } from "../rule";
 import { BACKUP_JOB, CONTAINER, isMachine, isStorage, VOLUME } from "./types";
 
+/** Pulumi's name of the Docker VM in `stacks/prod.ts`. */
+const DOCKER_VM = "docker-vm";
+
 /** Longest time that a consent may still have to run, in days: a lasting permission is none that somebody gave. */
 const LONGEST_CONSENT_DAYS = 7;
 const DAY_MS = 24 * 3600_000;
@@ -61,7 +64,8 @@ export const dockerVmWhole: Rule = {
     const { vmId, dataDisks } = facts.dockerVm;
     const vm = resources.find((resource) => isMachine(resource) && at(resource, "vmId") === vmId);
     if (vm === undefined) {
-      if (activeConsents(facts.consents, facts.now, "delete").length > 0) return [];
+      const consents = activeConsents(facts.consents, facts.now, "delete");
+      if (consents.some(({ resource }) => resource === DOCKER_VM)) return [];
       const message =
         `Unable to accept stack ${facts.stack}: it does not declare VM ${vmId}, so the update would delete it. ` +
         "Declare it, or list a consent with action: delete under homelab:consent.";

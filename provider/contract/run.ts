@@ -20,7 +20,7 @@ export const runRefSchema = z.strictObject({
   /** Proxmox name of the VM, part of the proof that the VM is the run's own. */
   vmName: z.string().min(1),
   /** SMBIOS UUID, part of the same proof: drawn for a drill, the archive's own in an emergency. */
-  vmUuid: z.uuid(),
+  vmUuid: z.guid(),
   /** Only in an emergency: the earlier run that restored the VM and did not pass; this one goes on from the VM's start. */
   resumes: z.string().optional(),
 });

@@ -100,7 +100,8 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
   },
 
   async delete(context, recorded) {
-    const advice = "Remove the drill's VM by hand and forget the run with pulumi state delete --all.";
+    const advice =
+      "Remove a drill's VM by hand, never production's, and forget the run with pulumi state delete --all.";
     const { kind, run, endpoint } = readRecorded(recordedLease, recorded, { action: "end the run", advice });
     const events = await readJournalIfThere(run.runDir);
     const { gone, detail } = await removeRunVm(context, { kind, run, endpoint, events });

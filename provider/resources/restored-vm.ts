@@ -93,7 +93,8 @@ export const restoredVm: ResourceDefinition<RestoredVmInputs, RestoredVmOutputs>
   },
 
   async delete(context, recorded) {
-    const advice = "Remove the drill's VM by hand and forget the run with pulumi state delete --all.";
+    const advice =
+      "Remove a drill's VM by hand, never production's, and forget the run with pulumi state delete --all.";
     const read = readRecorded(recordedVm, recorded, { action: "remove the restored VM", advice });
     const { kind, run, created, endpoint } = read;
     if (!created) return; // the lease, deleted last, looks at the VMID in any case

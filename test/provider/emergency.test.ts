@@ -69,8 +69,9 @@ test("where the VM stands, nothing is changed and the refusal says what was foun
   fake.pve.vms.set(200, { config: { name: "docker", scsi0: "local-lvm:vm-200-disk-0,size=8G" }, status: "running" });
   await expect(emergency()).rejects.toThrow(
     'Unable to restore VM 200 on pve: VM 200 exists ("docker" on pve, running, with local-lvm:vm-200-disk-0). Nothing was changed. ' +
-      "If it is healthy, nothing has to be restored; to see whether its backup is good, run a drill. If it is beyond repair, stop " +
-      "it and move it away (backup, then qm destroy), and run the restore again. The report is ",
+      "If it is healthy, nothing has to be restored; to see whether its backup is good, run a drill. If it is beyond repair: name " +
+      "the good archive in homelab:restore.restorePoint first, because a backup of the broken VM would be the newest; then take the " +
+      "VM away (qm stop, qm set --protection 0, qm destroy) and run the restore again. The report is ",
   );
   expect(fake.pve.writes).toEqual([]);
   expect(await onlyEvidence()).toMatchObject({ kind: "emergency", verdict: "failed" });
@@ -144,6 +145,52 @@ test("after a failed check the VM stays; the next restore goes on with it and re
   const { verdict, phases } = await evidenceOf(second.run.runId);
   expect(verdict).toBe("passed");
   expect(phases[0]).toMatchObject({ phase: "restore", detail: `restored by run ${first.run.runId}` });
+});
+
+test("a restore that goes on and dies early is gone on with again", async () => {
+  fake.pve.agentAnswers = false;
+  const first = await emergency();
+  await fake.destroy(first.states);
+  const { outs } = await fake.create(DRILL_TOKENS.lease, fake.emergency.lease());
+  await fake.delete(DRILL_TOKENS.lease, outs);
+  expect(fake.pve.vms.get(200)?.status).toBe("running");
+  fake.pve.agentAnswers = true;
+  const third = await emergency();
+  await third.verdict;
+  expect((await evidenceOf(third.run.runId)).rto.seconds).toBeNull();
+});
+
+test("a hand-over that failed is made again by the next restore", async () => {
+  fake.pve.disturb = (call) =>
+    call === "PUT /nodes/pve/qemu/200/config" ? { status: 500, text: "no quorum" } : undefined;
+  const first = await emergency();
+  await expect(first.verdict).rejects.toThrow("no quorum");
+  await fake.destroy(first.states);
+  expect(fake.pve.vms.get(200)).toMatchObject({ status: "stopped", config: { onboot: "0" } });
+
+  fake.pve.disturb = () => undefined;
+  const second = await emergency();
+  await second.verdict;
+  expect(fake.pve.vms.get(200)).toEqual({ config: parseVmConfig(fake.pve.archiveConfig), status: "running" });
+});
+
+test("a password that Proxmox never shows is no deviation", async () => {
+  fake.pve.archiveConfig = fake.pve.archiveConfig.replace("memory:", "cipassword: $5$hash\nmemory:");
+  fake.pve.afterRestore = (config) => void (config["cipassword"] = "**********");
+  const { run, verdict } = await emergency();
+  await verdict;
+  expect(JSON.stringify(await evidenceOf(run.runId))).not.toContain("$5$hash");
+});
+
+test("disks that a restore found and took into the configuration are not deleted with it", async () => {
+  fake.pve.orphans = { "local-lvm": ["local-lvm:vm-200-disk-7"] };
+  fake.pve.afterRestore = (config) => Object.assign(config, { unused0: "local-lvm:vm-200-disk-7", memory: "1024" });
+  const { states } = await emergency();
+  await expect(fake.destroy(states)).rejects.toThrow(
+    "its configuration names disks that may have been there before the run, unused0 local-lvm:vm-200-disk-7, and Proxmox would " +
+      "delete them with it.",
+  );
+  expect(fake.pve.vms.has(200)).toBe(true);
 });
 
 test("another archive than the one that is being gone on with is refused", async () => {

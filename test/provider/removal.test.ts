@@ -228,6 +228,6 @@ test("a state that an older version recorded can still be destroyed", async () =
 test("a state without a run says what to do", async () => {
   await expect(fake.delete(DRILL_TOKENS.lease, { node: "pve" })).rejects.toThrow(
     "Unable to end the run: its recorded state lacks what is needed (run: Invalid input: expected object, received undefined). " +
-      "Remove the drill's VM by hand and forget the run with pulumi state delete --all.",
+      "Remove a drill's VM by hand, never production's, and forget the run with pulumi state delete --all.",
   );
 });
