@@ -158,10 +158,9 @@ test(
 );
 
 test(
-  "a lost host: where storage and job are gone too, no empty VM is made, before and after the storage is defined again",
+  "a lost host: where the storage is gone too, no empty VM is made, before and after it is defined again",
   async () => {
     await loseVm();
-    await client.delete("/cluster/backup/homelab", z.unknown());
     const storage = await client.get("/storage/nas", z.looseObject({ path: z.string() }));
     await client.delete("/storage/nas", z.unknown());
     const kept = archives();
@@ -191,14 +190,13 @@ test(
 );
 
 test(
-  "the second emergency is like the first, and production makes the lost job again",
+  "the second emergency is like the first, and production lands on it",
   async () => {
     const ended = await restore();
     if (ended.code !== 0) throw new Error(ended.output);
     expect(identity(await vmConfig(client, "pve", VM))).toEqual(identity(before));
+    // The storage that was defined by hand may differ in what Proxmox fills in by itself.
     await pulumi(["up", "-s", "prod", "--refresh", "--yes"]);
-    const jobs = await client.get("/cluster/backup", z.array(z.looseObject({ id: z.string() })));
-    expect(jobs.map(({ id }) => id)).toEqual(["homelab"]);
     await pulumi(["preview", "-s", "prod", "--refresh", "--expect-no-changes"]);
   },
   20 * MINUTE,

@@ -49,7 +49,7 @@ async function copyProject(): Promise<string> {
   for (const name of ["stacks", "components", "services"]) {
     await cp(join(REPO_DIR, name), join(dir, name), { recursive: true });
   }
-  for (const name of ["provider", "pve", "node_modules", "package.json", "tsconfig.json"]) {
+  for (const name of ["policy", "provider", "pve", "toolchain", "node_modules", "package.json", "tsconfig.json"]) {
     await symlink(join(REPO_DIR, name), join(dir, name));
   }
   for (const name of ["Pulumi.yaml", "Pulumi.prod.yaml", "Pulumi.drill.yaml"]) {
