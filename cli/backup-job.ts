@@ -1,6 +1,6 @@
 /** Which declared backup job is meant, and what it asks of vzdump. */
 import type { PveParameters } from "../pve/client";
-import type { BackupJob } from "../pve/cluster/backup";
+import { type BackupJob, type JobGuest, takenBy } from "../pve/cluster/backup";
 import { printPropertyString } from "../pve/property-string";
 import { CliError } from "./errors";
 
@@ -9,21 +9,28 @@ const SCHEDULE_FIELDS = new Set([
   ...["enabled", "starttime", "dow", "id", "schedule", "type", "node", "comment", "next-run", "repeat-missed"],
 ]);
 
-/** The one job that backs the VM up. Throws with what there is when it is not exactly one. */
-export function chooseJob(jobs: readonly BackupJob[], vmId: number, wanted: string | undefined): BackupJob {
-  const subject = `Unable to back up VM ${vmId}`;
+/**
+ * The one job that backs the guest up. One that names it counts before those that take a pool or everything, because a run of
+ * these backs up other guests too. Throws with what there is when it is not exactly one.
+ */
+export function chooseJob(jobs: readonly BackupJob[], guest: JobGuest, wanted: string | undefined): BackupJob {
+  const subject = `Unable to back up VM ${guest.vmId}`;
   if (wanted !== undefined) {
     const job = jobs.find(({ id }) => id === wanted);
-    if (job !== undefined) return job;
-    throw new CliError(`${subject}: there is no job "${wanted}". Jobs: ${printIds(jobs)}.`);
+    if (job === undefined) throw new CliError(`${subject}: there is no job "${wanted}". Jobs: ${printIds(jobs)}.`);
+    if (takenBy(job, guest) !== undefined) return job;
+    throw new CliError(
+      `${subject}: job ${wanted} does not take it. Choose another with --job. Jobs: ${printIds(jobs)}.`,
+    );
   }
-  const covering = jobs.filter((job) => textOf(job["vmid"]).split(",").includes(String(vmId)));
+  const naming = jobs.filter((job) => takenBy(job, guest) === "vmid");
+  const covering = naming.length > 0 ? naming : jobs.filter((job) => takenBy(job, guest) !== undefined);
   const [job, ...others] = covering;
   if (job === undefined) {
-    throw new CliError(`${subject}: no backup job names it. Jobs: ${printIds(jobs)}. Run \`pulumi up -s prod\` first.`);
+    throw new CliError(`${subject}: no backup job takes it. Jobs: ${printIds(jobs)}. Run \`pulumi up -s prod\` first.`);
   }
   if (others.length > 0) {
-    throw new CliError(`${subject}: several jobs name it (${printIds(covering)}). Choose one with --job.`);
+    throw new CliError(`${subject}: several jobs take it (${printIds(covering)}). Choose one with --job.`);
   }
   return job;
 }

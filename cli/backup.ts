@@ -30,15 +30,15 @@ export async function backupNow(args: BackupNowArgs): Promise<BackupItem> {
   const client = args.client ?? new PveClient();
   const { vmId } = args.config.dockerVm;
   const storage = args.config.backupStorage;
-  const job = chooseJob(await backupJobs(client), vmId, args.job);
-  requireStorage(job, vmId, storage);
   const guest = await findGuest(client, vmId);
   if (guest === undefined) {
     throw new CliError(
       `Unable to back up VM ${vmId}: there is no such VM, or the token may not see it. Run \`pulumi up -s prod\` first.`,
     );
   }
-  const { node } = guest;
+  const { node, pool } = guest;
+  const job = chooseJob(await backupJobs(client), { vmId, node, pool }, args.job);
+  requireStorage(job, vmId, storage);
   const before = new Set((await listBackups(client, node, storage, vmId)).map(({ volid }) => volid));
   const newest = async (): Promise<BackupItem | undefined> => {
     const added = (await listBackups(client, node, storage, vmId)).filter(({ volid }) => !before.has(volid));
@@ -50,7 +50,7 @@ export async function backupNow(args: BackupNowArgs): Promise<BackupItem> {
     const upid = await startBackup(client, node, runNowParameters(job));
     if (upid === "OK") {
       throw new CliError(
-        `Unable to back up VM ${vmId}: job ${job.id} names no guest of node ${node}. Run \`pulumi up -s prod\`.`,
+        `Unable to back up VM ${vmId}: job ${job.id} takes no guest of node ${node}. Run \`pulumi up -s prod\`.`,
       );
     }
     await followTask(client, upid, args.signal, step).catch(async (error: unknown) => {

@@ -20,19 +20,38 @@ export const machinesHaveBackupJob: Rule = {
     const jobs = resources.filter(({ type }) => type === BACKUP_JOB);
     return resources.filter(isMachine).flatMap((machine): StackViolation[] => {
       const vmId = at(machine, "vmId");
-      if (typeof vmId === "number" && jobs.some((job) => backsUp(job, vmId))) return [];
+      if (typeof vmId === "number" && jobs.some((job) => backsUp(job, machine, vmId))) return [];
       const message =
-        `Unable to accept ${machine.name} (VMID ${shown(vmId)}): no enabled backup job of this stack names it. ` +
+        `Unable to accept ${machine.name} (VMID ${shown(vmId)}): no enabled backup job of this stack takes it. ` +
         "Add its VMID to the vmids of a proxmoxve.backup.Job.";
       return [{ urn: machine.urn, message }];
     });
   },
 };
 
-function backsUp(job: PolicyResource, vmId: number): boolean {
-  if (at(job, "enabled") === false) return false;
-  return at(job, "all") === true || items(at(job, "vmids")).some((listed) => listed === String(vmId));
+function backsUp(job: PolicyResource, machine: PolicyResource, vmId: number): boolean {
+  const node = at(job, "node");
+  if (at(job, "enabled") === false || (node !== undefined && node !== at(machine, "nodeName"))) return false;
+  return at(job, "all") === true ? !lists(job, "excludes", vmId) : lists(job, "vmids", vmId);
 }
+
+function lists(job: PolicyResource, name: string, vmId: number): boolean {
+  return items(at(job, name)).some((listed) => listed === String(vmId));
+}
+
+export const jobsLeaveDrillsOut: Rule = {
+  name: "backup-leaves-drills-out",
+  description: "No backup job takes the VMs of drills, as one that takes all guests does.",
+  level: "mandatory",
+  resource: (job) => {
+    if (job.type !== BACKUP_JOB || at(job, "all") !== true || at(job, "enabled") === false) return [];
+    if (items(at(job, "excludes")).length > 0) return [];
+    return [
+      `Unable to accept backup job ${job.name}: it takes all guests, so also a drill's VM that stands at its time, and no drill ` +
+        "would begin. List the machines in vmids, or the VMIDs of your drills in excludes.",
+    ];
+  },
+};
 
 export const retentionAsSet: Rule = {
   name: "backup-retention",

@@ -1,6 +1,6 @@
 /** Every rule of the pack. */
 import type { Rule } from "../rule";
-import { backupStorageApart, machinesHaveBackupJob, retentionAsSet } from "./backup";
+import { backupStorageApart, jobsLeaveDrillsOut, machinesHaveBackupJob, retentionAsSet } from "./backup";
 import { containersContained, downloadsPinned, imagesPinned } from "./containers";
 import { drillApart } from "./drill";
 import { consentExpires, dockerVmWhole, statefulProtected } from "./protection";
@@ -8,6 +8,7 @@ import { noSecretInClear } from "./secrets";
 
 export const RULES: readonly Rule[] = [
   machinesHaveBackupJob,
+  jobsLeaveDrillsOut,
   retentionAsSet,
   backupStorageApart,
   statefulProtected,

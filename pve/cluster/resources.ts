@@ -10,6 +10,8 @@ const guestSchema = z.object({
   type: z.enum(["qemu", "lxc"]),
   name: z.string().optional(),
   status: z.string().optional(),
+  /** Only where the token may see the pool. */
+  pool: z.string().optional(),
 });
 export type ClusterGuest = z.infer<typeof guestSchema>;
 

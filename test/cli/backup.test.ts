@@ -41,12 +41,17 @@ test("the job that names the VM is chosen, and only a clear choice is made", () 
     { id: "a", vmid: "100,200" },
     { id: "b", vmid: "300" },
     { id: "c", vmid: 200 },
+    { id: "rest", all: 1, exclude: "500" },
+    { id: "other-node", all: 1, node: "pve2" },
   ];
-  expect(chooseJob(jobs, 300, undefined).id).toBe("b");
-  expect(chooseJob(jobs, 200, "c").id).toBe("c");
-  expect(() => chooseJob(jobs, 200, undefined)).toThrow("several jobs name it (a, c). Choose one with --job.");
-  expect(() => chooseJob(jobs, 400, undefined)).toThrow("no backup job names it. Jobs: a, b, c.");
-  expect(() => chooseJob(jobs, 200, "z")).toThrow('there is no job "z"');
+  const choose = (vmId: number, wanted?: string): string => chooseJob(jobs, { vmId, node: "pve" }, wanted).id;
+  expect(choose(300)).toBe("b");
+  expect(choose(200, "c")).toBe("c");
+  expect(() => choose(200)).toThrow("several jobs take it (a, c). Choose one with --job.");
+  expect(choose(400)).toBe("rest");
+  expect(() => choose(500)).toThrow("no backup job takes it. Jobs: a, b, c, rest, other-node.");
+  expect(() => choose(200, "z")).toThrow('there is no job "z"');
+  expect(() => choose(500, "rest")).toThrow("job rest does not take it. Choose another with --job.");
 });
 
 test("a job that writes where no drill looks is refused before anything is started", () => {

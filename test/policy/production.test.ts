@@ -19,7 +19,7 @@ test("the committed production passes", () => {
 
 test("a VM in no enabled backup job", () => {
   const message =
-    "Unable to accept docker-vm (VMID 200): no enabled backup job of this stack names it. " +
+    "Unable to accept docker-vm (VMID 200): no enabled backup job of this stack takes it. " +
     "Add its VMID to the vmids of a proxmoxve.backup.Job.";
   const expected = [["machine-has-backup-job", "docker-vm", message]];
   const job = (properties: PolicyResource["properties"]): PolicyResource[] =>
@@ -29,7 +29,27 @@ test("a VM in no enabled backup job", () => {
   expect(judge(job({ enabled: false }), facts)).toEqual(expected);
   const without = production.filter(({ name }) => name !== "backup-job");
   expect(judge(without, facts)).toEqual(expected);
-  expect(judge(job({ vmids: [], all: true }), facts)).toEqual([]);
+  expect(judge(job({ node: "other" }), facts)).toEqual(expected);
+  expect(judge(job({ vmids: [], all: true, excludes: ["200", "9200"] }), facts)).toEqual(expected);
+  expect(judge(job({ vmids: [], all: true, excludes: ["9200"] }), facts)).toEqual([]);
+});
+
+test("a job that takes all guests, drills' too", () => {
+  const all = (properties: PolicyResource["properties"]): PolicyResource[] =>
+    changed(production, "backup-job", JOB, { properties: { vmids: [], all: true, ...properties } });
+  const expected = [
+    [
+      "backup-leaves-drills-out",
+      "backup-job",
+      "Unable to accept backup job backup-job: it takes all guests, so also a drill's VM that stands at its time, and no drill " +
+        "would begin. List the machines in vmids, or the VMIDs of your drills in excludes.",
+    ],
+  ];
+  expect(judge(all({}), facts)).toEqual(expected);
+  expect(judge(all({ excludes: [] }), facts)).toEqual(expected);
+  expect(judge(all({ excludes: ["9200"] }), facts)).toEqual([]);
+  // A job that does not run takes nothing, and backs nothing up either.
+  expect(judge(all({ enabled: false }), facts).map(([rule]) => rule)).toEqual(["machine-has-backup-job"]);
 });
 
 test("a Linux container in no backup job", () => {
@@ -46,7 +66,7 @@ test("a Linux container in no backup job", () => {
     [
       "machine-has-backup-job",
       "dns",
-      "Unable to accept dns (VMID known only after the update): no enabled backup job of this stack names it. " +
+      "Unable to accept dns (VMID known only after the update): no enabled backup job of this stack takes it. " +
         "Add its VMID to the vmids of a proxmoxve.backup.Job.",
     ],
   ]);

@@ -157,7 +157,7 @@ describe("what violates a rule is refused before anything is touched", () => {
     const { violations, errors } = await judged("prod");
     expect([violations.sort(), errors]).toEqual([
       [
-        "Unable to accept other (VMID 300): no enabled backup job of this stack names it. Add its VMID to the vmids of a proxmoxve.backup.Job.",
+        "Unable to accept other (VMID 300): no enabled backup job of this stack takes it. Add its VMID to the vmids of a proxmoxve.backup.Job.",
         ...["backup-job", "other", "postgres-data"].map(open),
       ].sort(),
       [],
