@@ -357,6 +357,6 @@ end_phase checks
 
 call POST "/nodes/$NODE/qemu/$VMID/status/stop"
 finish_task
-call DELETE "/nodes/$NODE/qemu/$VMID" purge=1 destroy-unreferenced-disks=1
+call DELETE "/nodes/$NODE/qemu/$VMID" destroy-unreferenced-disks=1
 finish_task
 end_phase remove

@@ -85,8 +85,16 @@ export function checkSelection(options: Readonly<Record<string, unknown>>): void
   if (all === true && pool !== undefined) throw parameterError({ pool: "option conflicts with option 'all'" });
 }
 
-/** The guests that a backup is for, unknown ones included: PVE lets the task fail for them. */
+/**
+ * The guests that a backup is for, unknown ones included: PVE lets the task fail for them. A job of another node has none here.
+ * Source: `PVE::VZDump::get_included_guests`.
+ */
 export function selectGuests(lab: Lab, options: Readonly<Record<string, unknown>>): number[] {
+  const isElsewhere = typeof options["node"] === "string" && options["node"] !== lab.spec.node.name;
+  return namedGuests(lab, options).filter((vmId) => !isElsewhere || !lab.guests.exists(vmId));
+}
+
+function namedGuests(lab: Lab, options: Readonly<Record<string, unknown>>): number[] {
   if (typeof options["vmid"] === "string")
     return [...new Set(splitList(options["vmid"]).map(Number))].sort((a, b) => a - b);
   const excluded = new Set(typeof options["exclude"] === "string" ? splitList(options["exclude"]).map(Number) : []);

@@ -227,7 +227,7 @@ async function configIfThere(
  * Disks that no configuration names, as a restore that was killed leaves them, go too, but only if the run saw at its beginning
  * that there were none: all others may be somebody's.
  */
-async function destroy(context: ProviderContext, node: string, { kind, run, events }: RemovableRun): Promise<string[]> {
+async function destroy(context: ProviderContext, node: string, { run, events }: RemovableRun): Promise<string[]> {
   const { client, signal } = context;
   const { vmId } = run;
   const unreferencedDisks = events.some((event) => event.type === "run-started" && event.hadNoVolumes === true);
@@ -235,8 +235,7 @@ async function destroy(context: ProviderContext, node: string, { kind, run, even
     if ((await vmStatus(client, node, vmId)).status === "running") {
       await waitForTask(client, await stopVm(client, node, vmId), { timeoutMs: STOP_TIMEOUT_MS, signal });
     }
-    // In an emergency the backup job names this VMID, and it must go on naming it.
-    const upid = await destroyVm(client, node, vmId, { unreferencedDisks, purge: kind === "drill" });
+    const upid = await destroyVm(client, node, vmId, { unreferencedDisks });
     await waitForTask(client, upid, { timeoutMs: DESTROY_TIMEOUT_MS, signal });
   } catch (error) {
     if (!(error instanceof PveNotFound)) throw notRemoved(node, vmId, messageOf(error), error);

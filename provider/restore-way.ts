@@ -7,6 +7,7 @@ import { nodeNetwork } from "../pve/nodes/network";
 import { type RestoreParameters, updateVm, vmConfig } from "../pve/nodes/qemu";
 import type { RestoredVmInputs } from "./contract/restore";
 import type { ProviderContext } from "./definition";
+import { jobsAfterRestore, requireNoJobFor } from "./backup-jobs";
 import { requireIsolation } from "./isolated-bridge";
 import { appendEvent } from "./journal";
 import {
@@ -34,7 +35,11 @@ export interface RestoreWay {
   findings(inputs: RestoredVmInputs, archiveConfig: Config): string[];
   parameters(inputs: RestoredVmInputs, archiveConfig: Config): RestoreParameters;
   /** Why the restored VM must not be started; nothing if it may. */
-  deviations(inputs: RestoredVmInputs, archiveConfig: Config, config: Config): string[];
+  deviations(
+    client: PveClient,
+    inputs: RestoredVmInputs,
+    { archiveConfig, config }: { readonly archiveConfig: Config; readonly config: Config },
+  ): Promise<string[]>;
   /** What is worth knowing of the restored VM. */
   findingsAfter(config: Config): string[];
   /** Ends the run's hold on a verified VM, if it does not keep it to its removal. */
@@ -55,6 +60,7 @@ const besideProduction: RestoreWay = {
   async requirePlace(client, inputs) {
     const { node, vmId } = inputs.run;
     await requireIsolation(client, { node, name: bridgeOf(inputs), ownVmId: vmId });
+    await requireNoJobFor(client, { node, vmId });
   },
 
   findings(inputs, archiveConfig) {
@@ -69,7 +75,11 @@ const besideProduction: RestoreWay = {
   },
 
   parameters: (inputs, archiveConfig) => restoreParameters(inputs, bridgeOf(inputs), archiveConfig),
-  deviations: (inputs, _archiveConfig, config) => deviations(inputs.run, bridgeOf(inputs), config),
+
+  async deviations(client, inputs, { config }) {
+    const { node, vmId } = inputs.run;
+    return [...deviations(inputs.run, bridgeOf(inputs), config), ...(await jobsAfterRestore(client, { node, vmId }))];
+  },
 
   findingsAfter: (config) =>
     hasCloudInit(config)
@@ -92,7 +102,7 @@ const productionItself: RestoreWay = {
   findings: () => [],
 
   parameters: originalParameters,
-  deviations: originalDeviations,
+  deviations: async (_client, inputs, { archiveConfig, config }) => originalDeviations(inputs, archiveConfig, config),
   findingsAfter: () => [],
 
   async handOver({ client }, { run }, archiveConfig) {

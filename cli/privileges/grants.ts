@@ -125,6 +125,11 @@ function emergencyGrants({ node, backupStorage, restore }: EmergencyStack): Gran
 function drillGrants({ node, dockerVm, backupStorage, drill }: DrillConfig): Grant[] {
   return [
     {
+      ...{ path: "/", role: "HomelabDrillCluster", propagate: false },
+      purpose: "seeing that no backup job takes the restored VM",
+      privileges: ["Sys.Audit"],
+    },
+    {
       ...{ path: `/nodes/${node}`, role: "HomelabDrillNode", propagate: true, purpose: "the node's memory and clock" },
       privileges: ["Sys.Audit"],
     },

@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { findGuest } from "../../pve/cluster/resources";
 import type { PveClient } from "../../pve/client";
 import { clusterNodes } from "../../pve/nodes/list";
+import { requireNoJobFor } from "../backup-jobs";
 import { askCloudflare } from "../cloudflare-access";
 import type { Access, CheckAccessArgs } from "../contract/access";
 import type { ProviderContext } from "../definition";
@@ -51,12 +52,25 @@ async function askProxmox(client: PveClient, args: CheckAccessArgs): Promise<Pro
       return refused(`Unable to use node "${name}": it is offline. Start it, or look why it left.`);
     }
     if (drill !== undefined) {
-      await requireIsolation(client, { node: name, name: drill.isolatedBridge, ownVmId: drill.vmId });
+      const problems = await drillProblems(client, name, drill);
+      if (problems.length > 0) return { problems, lookAgain: false };
     }
     return { problems: [], lookAgain: newVm !== undefined && (await isLookNeededAgain(client, name, newVm)) };
   } catch (error) {
     return refused(messageOf(error));
   }
+}
+
+async function drillProblems(
+  client: PveClient,
+  node: string,
+  { vmId, isolatedBridge }: NonNullable<CheckAccessArgs["drill"]>,
+): Promise<string[]> {
+  const looks = await Promise.allSettled([
+    requireIsolation(client, { node, name: isolatedBridge, ownVmId: vmId }),
+    requireNoJobFor(client, { vmId, node }),
+  ]);
+  return looks.flatMap((look) => (look.status === "rejected" ? [messageOf(look.reason)] : []));
 }
 
 async function cloudflareAnswer(

@@ -196,7 +196,7 @@ async function verify(
   const config = await vmConfig(client, inputs.run.node, inputs.run.vmId);
   Object.assign(progress, restoredParts(config));
   if (inputs.run.resumes !== undefined) return;
-  const problems = way.deviations(inputs, archiveConfig, config);
+  const problems = await way.deviations(client, inputs, { archiveConfig, config });
   if (problems.length > 0) {
     throw new Error(
       `Unable to start VM ${inputs.run.vmId} safely: after the restore ${problems.join("; ")}. It was not started.`,

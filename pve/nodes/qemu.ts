@@ -74,14 +74,17 @@ export async function updateVm(client: PveClient, node: string, vmId: number, ch
 
 /**
  * Deletes a stopped VM with its disks and gives the task's UPID. With `unreferencedDisks`, every disk volume named after the
- * VMID goes too, on every enabled storage, whoever made it. With `purge`, backup jobs, replication and HA forget the VMID.
+ * VMID goes too, on every enabled storage, whoever made it. Backup jobs keep what they say of the VMID: a purge would take it
+ * out of what they leave out as well, and the next VM of this id would be backed up.
+ *
+ * Source: pve-manager `PVE::VZDump::Plugin::remove_vmid_from_job`.
  */
 export async function destroyVm(
   client: PveClient,
   node: string,
   vmId: number,
-  { unreferencedDisks, purge }: { readonly unreferencedDisks: boolean; readonly purge: boolean },
+  { unreferencedDisks }: { readonly unreferencedDisks: boolean },
 ): Promise<string> {
-  const query = { purge, "destroy-unreferenced-disks": unreferencedDisks };
+  const query = { "destroy-unreferenced-disks": unreferencedDisks };
   return client.delete(pvePath`/nodes/${node}/qemu/${vmId}`, upidText, query);
 }

@@ -67,6 +67,22 @@ test("a drill's bridge with a port", async () => {
   );
 });
 
+test("a backup job that would take a drill's VM, beside what is wrong with its bridge", async () => {
+  await using api = await ApiLab.start();
+  await api.ok("POST", "/storage", { storage: "nas", type: "dir", path: "/mnt/pve/nas", content: "backup" });
+  await api.ok("POST", "/cluster/backup", { id: "nightly", schedule: "02:00", storage: "nas", all: 1, exclude: "101" });
+  const job =
+    "Unable to begin a drill with VM 9200 on pve: backup job nightly takes all guests and so this one too. " +
+    "Take it out, or its archive would pass for a backup; on the node: pvesh set /cluster/backup/nightly --exclude 101,9200";
+  const problemsOn = async (isolatedBridge: string): Promise<string[]> =>
+    (await checkAccess(contextFor(api), { node: "pve", drill: { vmId: 9200, isolatedBridge } })).problems;
+  expect(await problemsOn("vmbr99")).toEqual([job]);
+  expect(await problemsOn("vmbr7")).toEqual([
+    `Unable to restore into bridge vmbr7 of node pve: ${MISSING}. ${NEEDED}`,
+    job,
+  ]);
+});
+
 test("a Docker VM that runs and does not answer is a warning; one that is off or missing is prod's to start", async () => {
   await using api = await ApiLab.start();
   // Nothing listens on SSH's port there.

@@ -42,7 +42,7 @@ async function loseVm(): Promise<void> {
   const config = await vmConfig(client, "pve", VM);
   if (config["protection"] === "1")
     await client.put(`/nodes/pve/qemu/${VM}/config`, z.unknown(), { protection: false });
-  await task(await destroyVm(client, "pve", VM, { unreferencedDisks: true, purge: false }));
+  await task(await destroyVm(client, "pve", VM, { unreferencedDisks: true }));
 }
 
 async function vms(): Promise<number[]> {

@@ -96,7 +96,7 @@ test("a restore that failed leaves a husk, which destroy removes without purging
   await fake.destroy(states);
   expect(fake.pve.vms.size).toBe(0);
   const removal = fake.pve.writes.find(({ call }) => call.startsWith("DELETE /nodes/pve/qemu"));
-  expect(removal?.parameters.get("purge")).toBe("0");
+  expect([...(removal?.parameters.keys() ?? [])]).not.toContain("purge");
 });
 
 test.each([

@@ -109,7 +109,7 @@ test.each([
   const { states } = await fake.drill();
   await fake.destroy(states);
   const call = fake.pve.writes.find(({ call: made }) => made === "DELETE /nodes/pve/qemu/9200");
-  expect(Object.fromEntries(call?.parameters ?? [])).toEqual({ purge: "1", "destroy-unreferenced-disks": flag });
+  expect(Object.fromEntries(call?.parameters ?? [])).toEqual({ "destroy-unreferenced-disks": flag });
 });
 
 test("disks that appeared unseen are left, and destroy says so", async () => {

@@ -73,6 +73,12 @@ export class FakePve {
   memory = { total: 16 * GIB, used: 8 * GIB, free: 4 * GIB, available: 8 * GIB };
   /** The node's clock minus this computer's, in seconds. */
   clockOffsetSeconds = 0;
+  /** Backup jobs. */
+  jobs: Record<string, unknown>[] = [{ id: "nightly", type: "vzdump", enabled: 1, vmid: "200", storage: "nas" }];
+  /** A token that may not see the jobs. */
+  jobsUnseen = false;
+  /** Guests that Proxmox counts as backed up. */
+  readonly vmsInJobs = new Set([200]);
   /** Containers (LXC) by VMID. */
   readonly containers = new Map<number, Record<string, unknown>>();
   /** What stands beside the data of the node's network. */
@@ -174,6 +180,13 @@ export class FakePve {
     if (path === "/access/permissions") {
       const asked = parameters.get("path");
       return asked === null ? this.privileges : { [asked]: this.privileges[asked] ?? {} };
+    }
+    if (path === "/cluster/backup") {
+      if (this.jobsUnseen) throw new Refusal(403, "Permission check failed (/, Sys.Audit)");
+      return this.jobs;
+    }
+    if (path === "/cluster/backup-info/not-backed-up") {
+      return [...this.vms.keys()].filter((vmid) => !this.vmsInJobs.has(vmid)).map((vmid) => ({ vmid, type: "qemu" }));
     }
     if (path === `/nodes/${NODE}/network`) return this.interfaces;
     if (path === `/nodes/${NODE}/vzdump/extractconfig`) {
