@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { StepStatus } from "../provider/contract/restore";
-import type { RestorePoint, RunKind, RunRef } from "../provider/contract/run";
+import type { RemovalLimits, RestorePoint, RunKind, RunRef } from "../provider/contract/run";
 import { GuestBoot, Lease, RestoredVm } from "../provider/sdk/drill";
 
 export interface RestoredGuestArgs {
@@ -34,7 +34,11 @@ export interface RestoredGuestArgs {
   rpoTargetSeconds: number;
   /** What differs from the operator's own environment. */
   environmentNotes: string[];
+  /** Only in a drill: hours from the start until `homelab sweep` may remove the VM. */
+  expiresAfterHours?: number;
   restoreTimeoutSeconds: number;
+  /** Limits of what ends and removes the VM. */
+  removalLimits: RemovalLimits;
   startTimeoutSeconds: number;
   agentTimeoutSeconds: number;
 }
@@ -70,6 +74,8 @@ export class RestoredGuest extends pulumi.ComponentResource {
         ...(args.storage === undefined ? {} : { storage: args.storage }),
         ...(args.outageAt === undefined ? {} : { outageAt: args.outageAt }),
         ...(args.memoryMiB === undefined ? {} : { memoryMiB: args.memoryMiB }),
+        ...(args.expiresAfterHours === undefined ? {} : { expiresAfterHours: args.expiresAfterHours }),
+        removalLimits: args.removalLimits,
         evidenceDir: args.evidenceDir,
         rtoTargetSeconds: args.rtoTargetSeconds,
         rpoTargetSeconds: args.rpoTargetSeconds,
@@ -90,6 +96,7 @@ export class RestoredGuest extends pulumi.ComponentResource {
         ...(args.cores === undefined ? {} : { cores: args.cores }),
         ...(args.bandwidthLimitKiBps === undefined ? {} : { bandwidthLimitKiBps: args.bandwidthLimitKiBps }),
         restoreTimeoutSeconds: args.restoreTimeoutSeconds,
+        removalLimits: args.removalLimits,
       },
       // The VMID is taken once, so the old VM goes first.
       { parent: this, deleteBeforeReplace: true },

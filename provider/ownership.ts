@@ -22,6 +22,26 @@ export function ownershipOf(config: Readonly<Record<string, string>>, run: RunRe
   return isEmpty ? "husk" : "foreign";
 }
 
+/** What the mark on a VM says. */
+export interface Mark {
+  readonly runId: string;
+  /** When the VM may be swept away; absent: the mark does not say, as older ones. */
+  readonly expiresAt?: Date;
+}
+
+const RUN_LINE = /^homelab-run=(\d{8}T\d{6}Z-(?:drill|emergency)-[0-9a-f]{6})$/;
+const EXPIRY_LINE = /^homelab-expires=(\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?Z)$/;
+
+/** The mark of a run on a VM, whoever's it is: by itself it proves nothing. Undefined if the VM carries none. */
+export function markOn(config: Readonly<Record<string, string>>): Mark | undefined {
+  const lines = (config["description"] ?? "").split("\n").map((line) => line.trim());
+  const first = (pattern: RegExp): string | undefined => lines.flatMap((line) => pattern.exec(line)?.[1] ?? [])[0];
+  const runId = first(RUN_LINE);
+  if (runId === undefined) return undefined;
+  const expiresAt = new Date(first(EXPIRY_LINE) ?? "");
+  return Number.isNaN(expiresAt.getTime()) ? { runId } : { runId, expiresAt };
+}
+
 /** SMBIOS UUID of a VM in lower case; undefined if it has none. */
 export function smbiosUuid(config: Readonly<Record<string, string>>): string | undefined {
   const smbios = config["smbios1"];

@@ -5,15 +5,13 @@ import { destroyVm, stopVm, vmConfig, vmStatus } from "../pve/nodes/qemu";
 import { stopTask, type TaskListItem, tasksOfVm, waitForTask } from "../pve/nodes/tasks";
 import { parseUpid } from "../pve/upid";
 import type { JournalEvent } from "./contract/evidence";
-import type { RunKind, RunRef } from "./contract/run";
+import type { RemovalLimits, RunKind, RunRef } from "./contract/run";
 import type { ProviderContext } from "./definition";
 import { volumesOf } from "./free-vm-id";
 import { journalFile } from "./journal";
 import { ownershipOf } from "./ownership";
 import { messageOf } from "./text";
 
-const STOP_TIMEOUT_MS = 120_000;
-const DESTROY_TIMEOUT_MS = 600_000;
 /** How long after the request the restore task of a call may begin whose answer was lost. */
 const LOST_ANSWER_SECONDS = 300;
 
@@ -25,7 +23,11 @@ export interface RemovableRun {
   readonly endpoint: string | undefined;
   /** Empty when the journal is missing. */
   readonly events: readonly JournalEvent[];
+  readonly limits: RemovalLimits;
 }
+
+/** Whom the removal asks, and what cuts its waits short. */
+type Context = Pick<ProviderContext, "client" | "signal">;
 
 /** What was done. */
 export interface Removal {
@@ -42,7 +44,7 @@ export interface Removal {
  * @throws Error when the VM carries only part of the run's proof, because then a person changed it; when it can't be told
  * whether an empty VM is the run's or whether this is the run's cluster; when the VM is still there afterwards.
  */
-export async function removeRunVm(context: ProviderContext, removable: RemovableRun): Promise<Removal> {
+export async function removeRunVm(context: Context, removable: RemovableRun): Promise<Removal> {
   const { client } = context;
   const { kind, run, events } = removable;
   if (events.some(({ type }) => type === "handed-over")) {
@@ -50,7 +52,7 @@ export async function removeRunVm(context: ProviderContext, removable: Removable
   }
   const tasks = await tasksOn(context, run);
   const restores = ownRestores(events, tasks, client.tokenId);
-  await endRunning(context, restores);
+  await endRunning(context, restores, removable.limits);
   const node = (await findGuest(client, run.vmId))?.node ?? run.node;
   const what = `VM ${run.vmId} on ${node}`;
   const config = await configIfThere(context, node, run.vmId);
@@ -95,7 +97,7 @@ export async function removeRunVm(context: ProviderContext, removable: Removable
   };
 }
 
-async function tasksOn({ client }: ProviderContext, run: RunRef): Promise<TaskListItem[]> {
+async function tasksOn({ client }: Context, run: RunRef): Promise<TaskListItem[]> {
   try {
     return await tasksOfVm(client, run.node, run.vmId);
   } catch (error) {
@@ -137,7 +139,7 @@ function clockOffset(events: readonly JournalEvent[]): number {
 
 /** What is not at the VMID of another cluster proves nothing. */
 function requireSameCluster(
-  { client }: ProviderContext,
+  { client }: Context,
   { run, endpoint, events }: RemovableRun,
   tasks: readonly TaskListItem[],
   seen: string,
@@ -194,7 +196,7 @@ function requireNoFoundDisks(
 }
 
 /** The run never starts a VM that is still marked: somebody else did, and it may have written since. */
-async function requireStopped({ client }: ProviderContext, node: string, vmId: number): Promise<void> {
+async function requireStopped({ client }: Context, node: string, vmId: number): Promise<void> {
   if ((await vmStatus(client, node, vmId)).status === "stopped") return;
   throw new Error(
     `Unable to remove VM ${vmId} on ${node}: it is the half of an emergency restore, but it runs, so somebody started it and ` +
@@ -202,14 +204,18 @@ async function requireStopped({ client }: ProviderContext, node: string, vmId: n
   );
 }
 
-async function endRunning({ client, signal }: ProviderContext, tasks: readonly TaskListItem[]): Promise<void> {
+async function endRunning(
+  { client, signal }: Context,
+  tasks: readonly TaskListItem[],
+  { stopTimeoutSeconds }: RemovalLimits,
+): Promise<void> {
   for (const task of tasks.filter(({ endtime }) => endtime === undefined)) {
-    await stopTask(client, parseUpid(task.upid).node, task.upid, { timeoutMs: STOP_TIMEOUT_MS, signal });
+    await stopTask(client, parseUpid(task.upid).node, task.upid, { timeoutMs: stopTimeoutSeconds * 1000, signal });
   }
 }
 
 async function configIfThere(
-  { client }: ProviderContext,
+  { client }: Context,
   node: string,
   vmId: number,
 ): Promise<Record<string, string> | undefined> {
@@ -227,16 +233,19 @@ async function configIfThere(
  * Disks that no configuration names, as a restore that was killed leaves them, go too, but only if the run saw at its beginning
  * that there were none: all others may be somebody's.
  */
-async function destroy(context: ProviderContext, node: string, { run, events }: RemovableRun): Promise<string[]> {
+async function destroy(context: Context, node: string, { run, events, limits }: RemovableRun): Promise<string[]> {
   const { client, signal } = context;
   const { vmId } = run;
   const unreferencedDisks = events.some((event) => event.type === "run-started" && event.hadNoVolumes === true);
   try {
     if ((await vmStatus(client, node, vmId)).status === "running") {
-      await waitForTask(client, await stopVm(client, node, vmId), { timeoutMs: STOP_TIMEOUT_MS, signal });
+      await waitForTask(client, await stopVm(client, node, vmId), {
+        timeoutMs: limits.stopTimeoutSeconds * 1000,
+        signal,
+      });
     }
     const upid = await destroyVm(client, node, vmId, { unreferencedDisks });
-    await waitForTask(client, upid, { timeoutMs: DESTROY_TIMEOUT_MS, signal });
+    await waitForTask(client, upid, { timeoutMs: limits.removeTimeoutSeconds * 1000, signal });
   } catch (error) {
     if (!(error instanceof PveNotFound)) throw notRemoved(node, vmId, messageOf(error), error);
   }

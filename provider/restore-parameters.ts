@@ -4,7 +4,7 @@ import type { RestoreParameters } from "../pve/nodes/qemu";
 import { diskKeys, driveVolume, isCdrom, isCloudInitDrive, networkKeys, parseNetworkCard } from "../pve/vm-config";
 import { ownerOfVolume } from "../pve/volume-id";
 import type { RestoredNetwork, RestoredVmInputs } from "./contract/restore";
-import { DRILL_TAG, type RunRef, runMarker } from "./contract/run";
+import { DRILL_TAG, expiryMarker, type RunRef, runMarker } from "./contract/run";
 import { ownershipOf } from "./ownership";
 
 /** A VM's configuration. */
@@ -50,7 +50,12 @@ export function restoreParameters(
     onboot: false,
     protection: false,
     tags: DRILL_TAG,
-    description: `${runMarker(run.runId)}\nRestored from ${restorePoint.archive} (VM ${inputs.sourceVmId}).\n`,
+    description: [
+      runMarker(run.runId),
+      ...(run.expiresAt === undefined ? [] : [expiryMarker(run.expiresAt)]),
+      `Restored from ${restorePoint.archive} (VM ${inputs.sourceVmId}).`,
+      "",
+    ].join("\n"),
     smbios1: smbiosWithUuid(archiveConfig["smbios1"], run.vmUuid),
     ...Object.fromEntries(networks),
     memory: memoryMiB,

@@ -1,7 +1,10 @@
 /** What the keys of `Pulumi.yaml` and `Pulumi.<stack>.yaml` may contain. */
 import { z } from "zod";
+import { removalLimitsSchema } from "../provider/contract/run";
 import { matching, nonEmpty } from "../services/checks/text-schema";
 
+/** The defaults, which also hold for states without the values. */
+const removal = removalLimitsSchema.parse({});
 const seconds = z.int("a number of seconds above 0").positive("a number of seconds above 0");
 const minutes = z.int("a number of minutes above 0").positive("a number of minutes above 0");
 const VMID = "a VMID from 100 to 999999999";
@@ -195,6 +198,8 @@ export const drillSchema = z.strictObject({
   bandwidthLimitKiBps: whole("KiB/s", 1, 2 ** 40).optional(),
   /** Which archive is restored; absent: the newest. */
   restorePoint: restorePointSchema.default({ choose: "latest" }),
+  /** From the start until `homelab sweep` may remove a VM that still stands. */
+  expiresAfterHours: whole("hours", 1, 8760).default(24),
   /** The form of older versions. */
   archive: z.never("restorePoint: {choose: named, archive: <volume id>} in its place").optional(),
 });
@@ -229,6 +234,10 @@ export const timeoutsSchema = z.strictObject({
   checkSeconds: seconds,
   /** How far a canary stamp may lie after the archive's time and still count. */
   canarySkewSeconds: z.int("a number of seconds from 0").nonnegative("a number of seconds from 0"),
+  /** Ending a VM, or the task that makes it. */
+  stopSeconds: seconds.default(removal.stopTimeoutSeconds),
+  /** Removing a VM with its disks. */
+  removeSeconds: seconds.default(removal.removeTimeoutSeconds),
 });
 
 /**

@@ -5,6 +5,7 @@ import type { ServiceSpec } from "../services/spec";
 import type { DrillConfig } from "./config";
 import { plannedRun } from "./planned-run";
 import { recoveryChecks, verdictOutputs } from "./recovery";
+import { removalLimits } from "./removal-limits";
 
 /** Declares everything of stack kind `drill`. Returns the stack's outputs. */
 export async function drill(
@@ -30,6 +31,8 @@ export async function drill(
     ...(target.memoryMiB === undefined ? {} : { memoryMiB: target.memoryMiB }),
     ...(target.cores === undefined ? {} : { cores: target.cores }),
     ...(target.bandwidthLimitKiBps === undefined ? {} : { bandwidthLimitKiBps: target.bandwidthLimitKiBps }),
+    expiresAfterHours: target.expiresAfterHours,
+    removalLimits: removalLimits(timeouts),
     restoreTimeoutSeconds: timeouts.restoreSeconds,
     startTimeoutSeconds: timeouts.startSeconds,
     agentTimeoutSeconds: timeouts.agentSeconds,

@@ -5,6 +5,7 @@ import type { ServiceSpec } from "../services/spec";
 import type { RestoreConfig } from "./config";
 import { plannedRun } from "./planned-run";
 import { recoveryChecks, verdictOutputs } from "./recovery";
+import { removalLimits } from "./removal-limits";
 
 /** Declares everything of stack kind `restore`. Returns the stack's outputs. */
 export async function restore(
@@ -27,6 +28,7 @@ export async function restore(
     restorePoint,
     ...(target.storage === undefined ? {} : { storage: target.storage }),
     ...(target.bandwidthLimitKiBps === undefined ? {} : { bandwidthLimitKiBps: target.bandwidthLimitKiBps }),
+    removalLimits: removalLimits(timeouts),
     restoreTimeoutSeconds: timeouts.restoreSeconds,
     startTimeoutSeconds: timeouts.startSeconds,
     agentTimeoutSeconds: timeouts.agentSeconds,

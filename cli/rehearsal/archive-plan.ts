@@ -60,7 +60,7 @@ export function planArchiveDrill(
   ];
   const { prod } = files;
   const dockerVm = { ...drill.config.dockerVm, vmId: archive.vmId, memoryMiB: archive.memoryMiB };
-  const { vmId, name, isolatedBridge, storage } = drill.config.drill;
+  const { vmId, name, isolatedBridge, storage, expiresAfterHours } = drill.config.drill;
   const changed: DrillConfig = {
     ...drill.config,
     dockerVm,
@@ -69,6 +69,7 @@ export function planArchiveDrill(
       name,
       isolatedBridge,
       storage,
+      expiresAfterHours,
       vmId: vmId === archive.vmId ? vmId + 1 : vmId,
       restorePoint: { choose: "named", archive: `${drill.config.backupStorage}:backup/${archive.name}` },
       ...(memoryMiB === archive.memoryMiB ? {} : { memoryMiB }),

@@ -1,6 +1,6 @@
 /** Inputs and outputs of the VM restore and of the first boot of the restored VM. */
 import { z } from "zod";
-import { restorePointSchema, runKindSchema, runRefSchema, vmIdSchema } from "./run";
+import { removalLimitsSchema, restorePointSchema, runKindSchema, runRefSchema, vmIdSchema } from "./run";
 
 /** Whether a step of a run went well. `skipped`: could not be tried because an earlier step failed. */
 export const stepStatusSchema = z.enum(["passed", "failed", "skipped"]);
@@ -34,6 +34,7 @@ export const restoredVmInputsSchema = z.strictObject({
   bandwidthLimitKiBps: z.number().int().positive().optional(),
   /** Limit of the whole restore task. */
   restoreTimeoutSeconds: z.number().positive(),
+  removalLimits: removalLimitsSchema.optional(),
 });
 export type RestoredVmInputs = z.infer<typeof restoredVmInputsSchema>;
 

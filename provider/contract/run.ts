@@ -21,6 +21,8 @@ export const runRefSchema = z.strictObject({
   vmName: z.string().min(1),
   /** SMBIOS UUID, part of the same proof: drawn for a drill, the archive's own in an emergency. */
   vmUuid: z.guid(),
+  /** Only in a drill: when the VM may be swept away, ISO 8601 UTC; absent: never. */
+  expiresAt: z.iso.datetime().optional(),
   /** Only in an emergency: the earlier run that restored the VM and did not pass; this one goes on from the VM's start. */
   resumes: z.string().optional(),
 });
@@ -33,6 +35,20 @@ export const DRILL_TAG = "homelab-drill";
 export function runMarker(runId: string): string {
   return `homelab-run=${runId}`;
 }
+
+/** The marker's further line, after which `homelab sweep` removes the VM. */
+export function expiryMarker(expiresAt: string): string {
+  return `homelab-expires=${expiresAt}`;
+}
+
+/** Limits of what ends and removes a VM. */
+export const removalLimitsSchema = z.strictObject({
+  /** Ending a VM, or the task that makes it. Absent, as in older states: the default of the configuration. */
+  stopTimeoutSeconds: z.number().positive().default(120),
+  /** Removing a VM with its disks. Absent, as in older states: the default of the configuration. */
+  removeTimeoutSeconds: z.number().positive().default(600),
+});
+export type RemovalLimits = z.infer<typeof removalLimitsSchema>;
 
 /** The archive a run restores, as the restore point look-up found it. */
 export const restorePointSchema = z.strictObject({
@@ -85,6 +101,9 @@ export const leaseInputsSchema = z.strictObject({
   rpoTargetSeconds: z.number().positive(),
   /** When the outage began, as the operator states it; ISO 8601. Only in an emergency. Absent: not stated. */
   outageAt: z.iso.datetime({ offset: true }).optional(),
+  /** Only in a drill: hours from the start until `homelab sweep` may remove the VM. Absent: never. */
+  expiresAfterHours: z.number().positive().optional(),
+  removalLimits: removalLimitsSchema.optional(),
   /** What differs from the operator's own environment, e.g. the lab's overlay; goes into the evidence as it is. */
   environmentNotes: z.array(z.string()),
 });
@@ -102,7 +121,10 @@ export interface LeaseOutputs extends LeaseInputs {
 }
 
 /** What is known of a run before its archive is, enough for the evidence of one that can't begin. */
-export const plannedRunSchema = leaseInputsSchema.omit({ restorePoint: true, storage: true, memoryMiB: true });
+export const plannedRunSchema = leaseInputsSchema.omit({
+  ...{ restorePoint: true, storage: true, memoryMiB: true },
+  ...{ expiresAfterHours: true, removalLimits: true },
+});
 export type PlannedRun = z.infer<typeof plannedRunSchema>;
 
 /** Inputs of the invoke `homelab:drill:lookupRestorePoint`. */

@@ -11,6 +11,7 @@ import {
   leaseInputsSchema,
   type LeaseInputs,
   type LeaseOutputs,
+  removalLimitsSchema,
   runKindSchema,
   type RunRef,
   runRefSchema,
@@ -30,6 +31,7 @@ const recordedLease = z.looseObject({
   kind: runKindSchema.default("drill"),
   run: z.looseObject(runRefSchema.shape),
   endpoint: z.string().optional(),
+  removalLimits: removalLimitsSchema.prefault({}),
 });
 
 export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
@@ -102,9 +104,10 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
   async delete(context, recorded) {
     const advice =
       "Remove a drill's VM by hand, never production's, and forget the run with pulumi state delete --all.";
-    const { kind, run, endpoint } = readRecorded(recordedLease, recorded, { action: "end the run", advice });
+    const lease = readRecorded(recordedLease, recorded, { action: "end the run", advice });
+    const { kind, run, endpoint, removalLimits: limits } = lease;
     const events = await readJournalIfThere(run.runDir);
-    const { gone, detail } = await removeRunVm(context, { kind, run, endpoint, events });
+    const { gone, detail } = await removeRunVm(context, { kind, run, endpoint, events, limits });
     context.report("info", `Run ${run.runId}: ${detail}.`);
     if (events.length === 0) {
       const text = `The journal ${journalFile(run.runDir)} is missing, so this removal stands in no evidence.`;
@@ -185,6 +188,9 @@ function problemsWith(inputs: LeaseInputs): PropertyFailure[] {
   if (!isDrill && inputs.vmId !== inputs.sourceVmId) {
     problem("vmId", `must be the source VM ${inputs.sourceVmId}: an emergency brings back the VM itself`);
   }
+  if (!isDrill && inputs.expiresAfterHours !== undefined) {
+    problem("expiresAfterHours", "an emergency brings back production, which never expires");
+  }
   const { outageAt, restorePoint } = inputs;
   if (outageAt !== undefined && Date.parse(outageAt) < restorePoint.archiveTime * 1000) {
     const made = new Date(restorePoint.archiveTime * 1000).toISOString();
@@ -215,7 +221,13 @@ async function refusal({ kind, evidenceDir, node, vmId, stack }: LeaseInputs): P
   };
 }
 
-function newRun({ evidenceDir, kind, node, vmId }: LeaseInputs, identity: Identity, at: Date): RunRef {
+function newRun(
+  { evidenceDir, kind, node, vmId, expiresAfterHours }: LeaseInputs,
+  identity: Identity,
+  at: Date,
+): RunRef {
   const runId = newRunId(kind, at);
-  return { runId, runDir: join(evidenceDir, runId), node, vmId, ...identity };
+  const run = { runId, runDir: join(evidenceDir, runId), node, vmId, ...identity };
+  if (expiresAfterHours === undefined) return run;
+  return { ...run, expiresAt: new Date(at.getTime() + expiresAfterHours * 3_600_000).toISOString() };
 }

@@ -12,7 +12,7 @@ import {
   type RestoredVmOutputs,
   type StepStatus,
 } from "../contract/restore";
-import { runKindSchema, runRefSchema } from "../contract/run";
+import { removalLimitsSchema, runKindSchema, runRefSchema } from "../contract/run";
 import { requireCapacity } from "../capacity";
 import { HalfMade, type ProviderContext, type ResourceDefinition } from "../definition";
 import { appendEvent, readJournalIfThere } from "../journal";
@@ -29,6 +29,7 @@ const recordedVm = z.looseObject({
   run: z.looseObject(runRefSchema.shape),
   created: z.boolean(),
   endpoint: z.string().optional(),
+  removalLimits: removalLimitsSchema.prefault({}),
 });
 
 /** A VM's configuration. */
@@ -96,10 +97,10 @@ export const restoredVm: ResourceDefinition<RestoredVmInputs, RestoredVmOutputs>
     const advice =
       "Remove a drill's VM by hand, never production's, and forget the run with pulumi state delete --all.";
     const read = readRecorded(recordedVm, recorded, { action: "remove the restored VM", advice });
-    const { kind, run, created, endpoint } = read;
+    const { kind, run, created, endpoint, removalLimits: limits } = read;
     if (!created) return; // the lease, deleted last, looks at the VMID in any case
     const events = await readJournalIfThere(run.runDir);
-    const { gone, detail } = await removeRunVm(context, { kind, run, endpoint, events });
+    const { gone, detail } = await removeRunVm(context, { kind, run, endpoint, events, limits });
     context.report("info", `${detail}.`);
     if (gone && events.length > 0) await appendEvent(run, { type: "removed", detail });
   },

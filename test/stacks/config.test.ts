@@ -65,8 +65,9 @@ describe("the committed files", () => {
       kind: "drill",
       drill: {
         ...{ vmId: 9200, name: "docker-drill", isolatedBridge: "vmbr99" },
-        restorePoint: { choose: "latest" },
+        ...{ restorePoint: { choose: "latest" }, expiresAfterHours: 24 },
       },
+      timeouts: { stopSeconds: 120, removeSeconds: 600 },
     });
   });
 
@@ -90,6 +91,12 @@ describe("one problem each", () => {
       "drill",
       change(raw.drill, "drill", { archive: "nas:backup/a" }),
       'Pulumi.drill.yaml: homelab:drill.archive: "nas:backup/a" is not accepted. Expected: restorePoint: {choose: named, archive: <volume id>} in its place.',
+    ],
+    [
+      "expiry that is none",
+      "drill",
+      change(raw.drill, "drill", { expiresAfterHours: 0 }),
+      "Pulumi.drill.yaml: homelab:drill.expiresAfterHours: 0 is not accepted. Expected: a whole number of hours from 1 to 8760.",
     ],
     [
       "restore point that is none",

@@ -34,6 +34,7 @@ describe("the drill of an operator's archive", () => {
       vmId: 9200,
       name: "docker-drill",
       isolatedBridge: "vmbr99",
+      expiresAfterHours: 24,
       storage: "local-lvm",
       profile: "generic",
       restorePoint: { choose: "named", archive: "nas:backup/vzdump-qemu-137-2024_02_03-04_05_06.vma.gz" },
