@@ -175,6 +175,24 @@ function program(setExit: (code: number) => void): Command {
     });
 
   root
+    .command("sweep")
+    .description("remove VMs of drills that have expired; a drill does so before it begins")
+    .option("-s, --stack <stack>", "a drill's stack, whose files tell what is a drill's", "drill")
+    .option("--dry-run", "tell what would be removed, and why the rest would not; change nothing", false)
+    .action(async (options: { stack: string; dryRun: boolean }) => {
+      const [{ sweepCommand }, { watchInterrupts }] = await Promise.all([
+        import("./sweep/command.ts"),
+        import("./interrupt.ts"),
+      ]);
+      await withProgress("sweep", async (progress) => {
+        using interruption = watchInterrupts(() =>
+          progress.line("Ending when the removal under way has ended; press Ctrl-C again not to wait for it."),
+        );
+        setExit(await sweepCommand({ ...options, projectDir: process.cwd(), progress, signal: interruption.signal }));
+      });
+    });
+
+  root
     .command("adopt")
     .description(
       "take what runs already into a production stack whose state is empty or lost; nothing that runs is changed",

@@ -18,6 +18,7 @@ import type { Progress } from "../progress";
 import { type Selection, selectArchives } from "./archives";
 import { explainStart } from "../pulumi-errors";
 import { type Claim, claimStack } from "./claim";
+import { sweepBefore } from "../sweep/sweep";
 import { copyNaming } from "./config";
 import { problemIn, type PulumiResult, type RunPulumi } from "./pulumi";
 import { recoverStack } from "./recovery";
@@ -49,6 +50,8 @@ export async function runDrills(given: DrillArgs): Promise<number> {
   const pulumi = clearingDeadLocks(given.pulumi, stack, (line) => progress.line(line));
   const args: DrillArgs = { ...given, pulumi };
   await using claim = await claimStack(evidenceDir, stack);
+  const client = given.client ?? new PveClient();
+  await sweepBefore({ config, client, pulumi, signal }, (line) => progress.line(line));
   await recoverStack({ pulumi, stack, evidenceDir, abandoned: claim.abandoned, progress });
   const archives = await archivesOf(args);
   const rows: DrillRow[] = [];
