@@ -73,6 +73,17 @@ export class Guests implements GuestStore {
     };
   }
 
+  /** Snapshots that stand in the file, such as one that was put there by hand: the lab makes none. */
+  snapshots(vmId: number): { readonly name: string; readonly config: VmConfig }[] {
+    const [, ...sections] = readFileSync(this.fileOf(vmId), "utf8").split(/^\[(?=[^\]\n]+\]$)/m);
+    return sections.flatMap((section) => {
+      const name = section.slice(0, section.indexOf("]"));
+      return /^(?:PENDING$|special:)/.test(name)
+        ? []
+        : [{ name, config: parseVmConfig(section.slice(name.length + 1)) }];
+    });
+  }
+
   write(vmId: number, { current, pending = {}, pendingDelete = [] }: GuestUpdate): void {
     const waiting: VmConfig = { ...(pendingDelete.length > 0 ? { delete: pendingDelete.join(",") } : {}), ...pending };
     const section = Object.keys(waiting).length === 0 ? "" : `\n${PENDING_HEADER}\n${printVmConfig(waiting)}`;

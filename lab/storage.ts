@@ -3,7 +3,7 @@
  * `200/vm-200-disk-0.raw` on a directory).
  */
 import { mkdirSync } from "node:fs";
-import { mkdir, open, readdir, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { hasCode, isMissing } from "./errors";
 import { CONTENT_FOLDERS, type StorageConfig, type StorageDefinition } from "./storage-config";
@@ -63,6 +63,21 @@ export class LabVolumes implements VolumeStore {
     } catch (error) {
       if (isMissing(error)) throw new Error(`volume '${volumeId}' does not exist`, { cause: error });
       throw error;
+    }
+  }
+
+  /** Gives a disk to another guest under the next free name of that guest's. Source: pve-storage `rename_volume`. */
+  async rename(volumeId: string, targetVmId: number): Promise<string> {
+    const { definition } = this.parse(volumeId);
+    await this.sizeOf(volumeId);
+    const taken = new Set((await this.images(definition.storage)).map(({ volid }) => volid));
+    for (let index = 0; ; index++) {
+      const renamed = this.imageId(definition, targetVmId, `vm-${targetVmId}-disk-${index}`);
+      if (taken.has(renamed)) continue;
+      const path = this.pathOf(renamed);
+      await mkdir(dirname(path), { recursive: true });
+      await rename(this.pathOf(volumeId), path);
+      return renamed;
     }
   }
 

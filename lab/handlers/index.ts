@@ -8,6 +8,7 @@ import { nodeHandlers } from "./nodes/node";
 import { qemuHandlers } from "./nodes/qemu";
 import { agentHandlers } from "./nodes/qemu/agent";
 import { qemuConfigHandlers } from "./nodes/qemu/config";
+import { qemuDiskHandlers } from "./nodes/qemu/disks";
 import { qemuStatusHandlers } from "./nodes/qemu/status";
 import { storageContentHandlers } from "./nodes/storage/content";
 import { downloadHandlers } from "./nodes/storage/download";
@@ -34,6 +35,7 @@ export const handlers: readonly Handler[] = [
   ...downloadHandlers,
   ...qemuHandlers,
   ...qemuConfigHandlers,
+  ...qemuDiskHandlers,
   ...qemuStatusHandlers,
   ...agentHandlers,
 ];

@@ -95,7 +95,9 @@ export const qemuHandlers = [
     handle: ({ lab, params }) => {
       checkNode(lab, params.node);
       lab.guests.read(params.vmid);
-      return ["agent", "cloudinit", "config", "pending", "resize", "status"].map((subdir) => ({ subdir }));
+      return ["agent", "cloudinit", "config", "move_disk", "pending", "resize", "snapshot", "status"].map((subdir) => ({
+        subdir,
+      }));
     },
   }),
   handler({
