@@ -1,6 +1,6 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { StepStatus } from "../provider/contract/restore";
-import type { RemovalLimits, RestorePoint, RunKind, RunRef } from "../provider/contract/run";
+import type { RemovalLimits, Replace, RestorePoint, RunKind, RunRef } from "../provider/contract/run";
 import { GuestBoot, Lease, RestoredVm } from "../provider/sdk/drill";
 
 export interface RestoredGuestArgs {
@@ -30,6 +30,8 @@ export interface RestoredGuestArgs {
   evidenceDir: string;
   /** Stated beginning of the outage that an emergency ends, ISO 8601. */
   outageAt?: string;
+  /** Consent to replace a broken VM that stands; only in an emergency. Absent: none. */
+  replace?: Replace;
   rtoTargetSeconds: number;
   rpoTargetSeconds: number;
   /** What differs from the operator's own environment. */
@@ -73,6 +75,7 @@ export class RestoredGuest extends pulumi.ComponentResource {
         restorePoint: args.restorePoint,
         ...(args.storage === undefined ? {} : { storage: args.storage }),
         ...(args.outageAt === undefined ? {} : { outageAt: args.outageAt }),
+        ...(args.replace === undefined ? {} : { replace: args.replace }),
         ...(args.memoryMiB === undefined ? {} : { memoryMiB: args.memoryMiB }),
         ...(args.expiresAfterHours === undefined ? {} : { expiresAfterHours: args.expiresAfterHours }),
         removalLimits: args.removalLimits,
@@ -95,6 +98,7 @@ export class RestoredGuest extends pulumi.ComponentResource {
         ...(args.memoryMiB === undefined ? {} : { memoryMiB: args.memoryMiB }),
         ...(args.cores === undefined ? {} : { cores: args.cores }),
         ...(args.bandwidthLimitKiBps === undefined ? {} : { bandwidthLimitKiBps: args.bandwidthLimitKiBps }),
+        ...(args.replace === undefined ? {} : { replace: args.replace }),
         restoreTimeoutSeconds: args.restoreTimeoutSeconds,
         removalLimits: args.removalLimits,
       },

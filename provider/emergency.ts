@@ -3,20 +3,23 @@ import { randomUUID } from "node:crypto";
 import type { PveClient } from "../pve/client";
 import { type ClusterGuest, findGuest, isVmIdFree } from "../pve/cluster/resources";
 import { vmConfig, vmStatus } from "../pve/nodes/qemu";
-import { diskKeys, driveVolume, isCdrom, parseVmConfig } from "../pve/vm-config";
+import { diskKeys, driveVolume, isCdrom, isDiskKey, parseVmConfig } from "../pve/vm-config";
 import { archiveFindings } from "./archive-findings";
+import { asideName } from "./aside-vm";
 import { requireCapacity } from "./capacity";
-import type { LeaseInputs, RunRef } from "./contract/run";
+import type { LeaseInputs, Replace, RunRef } from "./contract/run";
+import type { ProviderContext } from "./definition";
 import { volumesOf } from "./free-vm-id";
 import { newestRunOn } from "./journal";
 import { identityIn } from "./original-identity";
 import { smbiosUuid } from "./ownership";
+import { awaitSteps, lookForReplacement, type Replacement } from "./replacement";
 import { missingBridges } from "./restore-way";
 import { messageOf } from "./text";
 
 /** What an emergency restore begins with. */
 export interface EmergencyBegin {
-  readonly identity: Pick<RunRef, "vmName" | "vmUuid" | "resumes">;
+  readonly identity: Pick<RunRef, "vmName" | "vmUuid" | "resumes" | "replaces">;
   /** For the evidence, one text each. */
   readonly findings: string[];
   /** Why disks of the VMID may exist that are not the run's. */
@@ -24,35 +27,52 @@ export interface EmergencyBegin {
 }
 
 /**
- * Looks whether the VM is gone and there is room for it. A VM that an earlier emergency restored without passing is taken up,
- * because it may hold new data by now.
+ * Looks whether the VM is gone, or may be replaced, and there is room for the restored one. A VM that an earlier emergency
+ * restored without passing is taken up, because it may hold new data by now.
  *
  * @throws Error that says what was found at the VMID, or both numbers of what is short.
  */
-export async function lookForEmergency(client: PveClient, inputs: LeaseInputs): Promise<EmergencyBegin> {
-  const { node, vmId, outageAt } = inputs;
+export async function lookForEmergency(
+  context: Pick<ProviderContext, "client" | "signal">,
+  inputs: LeaseInputs,
+): Promise<EmergencyBegin> {
+  const { client } = context;
+  const { node, vmId, outageAt, replace } = inputs;
+  if (replace !== undefined) await awaitSteps(context, { node, vmId, replace });
   const findings =
     outageAt === undefined
       ? ["When the outage began was not stated, so RPO counts from the start of the restore."]
       : [];
   const guest = await findGuest(client, vmId);
-  if (guest !== undefined)
-    return { identity: await resumed(client, inputs, guest), findings, doubts: ["it was restored before this run"] };
-  if (!(await isVmIdFree(client, vmId))) {
+  if (guest !== undefined) {
+    const identity = await resumed(client, inputs, guest);
+    if (identity !== undefined) return { identity, findings, doubts: ["it was restored before this run"] };
+    if (replace === undefined) throw await standing(client, inputs, guest);
+  } else if (!(await isVmIdFree(client, vmId))) {
     throw new Error(
       `Unable to restore VM ${vmId} on ${node}: the VMID is taken by a guest that the token can't see. ` +
         `Grant it VM.Audit on /vms/${vmId} and look what it is.`,
     );
   }
   const [archiveText, { volumes, doubts }] = await Promise.all([
-    requireCapacity(client, inputs),
+    requireCapacity(client, inputs).catch((error: unknown) => {
+      if (guest === undefined) throw error;
+      const text = `${messageOf(error)} The disks of VM ${vmId} that stands are kept beside them and free no room.`;
+      throw new Error(text, { cause: error });
+    }),
     volumesOf(client, { node, vmId }),
   ]);
   const archiveConfig = parseVmConfig(archiveText);
+  const replacement =
+    guest === undefined || replace === undefined
+      ? undefined
+      : await lookForReplacement(client, guest, { node, vmId, replace, archiveConfig });
+  if (replacement !== undefined && replace !== undefined) findings.push(replacementFinding(replacement, replace));
   findings.push(...archiveFindings(inputs, archiveText));
-  if (volumes.length > 0) {
+  const orphans = volumes.filter((volume) => !isNamedIn(replacement?.config ?? {}, volume));
+  if (orphans.length > 0) {
     findings.push(
-      `Disks of VM ${vmId} without a VM were there before and were left alone: ${volumes.join(", ")}. ` +
+      `Disks of VM ${vmId} without a VM were there before and were left alone: ${orphans.join(", ")}. ` +
         "They may hold newer data than the backup.",
     );
   }
@@ -64,30 +84,52 @@ export async function lookForEmergency(client: PveClient, inputs: LeaseInputs): 
     );
   }
   return {
-    identity: { vmName: name ?? inputs.vmName, vmUuid: uuid ?? randomUUID() },
+    identity: {
+      vmName: name ?? inputs.vmName,
+      vmUuid: uuid ?? randomUUID(),
+      ...(replacement === undefined ? {} : { replaces: replacement.config["digest"] ?? "" }),
+    },
     findings,
-    doubts: volumes.length > 0 ? ["there are some already"] : doubts,
+    doubts: orphans.length > 0 ? ["there are some already"] : doubts,
   };
 }
 
-/** @throws Error when the VM that stands is none that an emergency left without a pass. */
+function replacementFinding({ mark, left, aside }: Replacement, { asideVmId, until, reason }: Replace): string {
+  const disks = left.map(({ disk, volume }) => `${disk} ${volume}`).join(", ");
+  return (
+    `VM ${mark.vmId} ("${mark.vmName}") stands and is replaced by consent until ${until}: ${reason} ` +
+    (disks === ""
+      ? ""
+      : `Its disks (${disks}) are kept under VM ${asideVmId} ("${asideName(mark.vmName)}"), none is deleted. `) +
+    (aside === undefined ? "" : `Run ${aside.mark.began} began it.`)
+  ).trim();
+}
+
+function isNamedIn(config: Readonly<Record<string, string>>, volume: string): boolean {
+  return Object.entries(config).some(
+    ([key, value]) => (isDiskKey(key) || /^unused\d+$/.test(key)) && driveVolume(value) === volume,
+  );
+}
+
+/** Undefined when the VM that stands is none that an emergency left without a pass. */
 async function resumed(
   client: PveClient,
   inputs: LeaseInputs,
   guest: ClusterGuest,
-): Promise<EmergencyBegin["identity"]> {
-  const { node, vmId, evidenceDir, restorePoint } = inputs;
-  if (guest.type !== "qemu" || guest.node !== node) throw await standing(client, inputs, guest);
+): Promise<EmergencyBegin["identity"] | undefined> {
+  const { node, vmId, evidenceDir, restorePoint, replace } = inputs;
+  if (guest.type !== "qemu" || guest.node !== node) return undefined;
   const run = await newestRunOn(evidenceDir, node, vmId);
   const started = run?.events.find((event) => event.type === "run-started");
   const isOpen =
     run !== undefined &&
     (started?.resumes !== undefined || run.events.some(({ type }) => type === "handed-over")) &&
     !run.events.some((event) => event.type === "run-ended" && event.verdict === "passed");
-  if (run === undefined || started === undefined || !isOpen) throw await standing(client, inputs, guest);
+  if (run === undefined || started === undefined || !isOpen) return undefined;
   const config = await vmConfig(client, node, vmId);
-  if (smbiosUuid(config) !== started.vmUuid.toLowerCase()) throw await standing(client, inputs, guest);
+  if (smbiosUuid(config) !== started.vmUuid.toLowerCase()) return undefined;
   if (started.restorePoint.archive !== restorePoint.archive) {
+    if (replace !== undefined) return undefined;
     throw new Error(
       `Unable to go on with VM ${vmId} on ${node}: run ${run.runId} restored it from ${started.restorePoint.archive}, and now ` +
         `${restorePoint.archive} is chosen. Name the former: restorePoint {choose: named, archive: ${started.restorePoint.archive}}.`,
@@ -104,7 +146,8 @@ async function standing(client: PveClient, { node, vmId }: LeaseInputs, guest: C
   return new Error(
     `${head} (${facts.join(", ")}). Nothing was changed. If it is healthy, nothing has to be restored; to see whether its ` +
       "backup is good, run a drill. If it is beyond repair: name the good archive in homelab:restore.restorePoint first, because a " +
-      "backup of the broken VM would be the newest; then take the VM away (qm stop, qm set --protection 0, qm destroy) and run the restore again.",
+      `backup of the broken VM would be the newest; stop it (qm stop ${vmId}); let it be replaced, with its disks kept under a free VMID: ` +
+      'homelab:restore.replace {until: "<time, soon>", reason: …, asideVmId: …}; and run the restore again.',
   );
 }
 

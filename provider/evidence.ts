@@ -157,6 +157,7 @@ export function evidenceFromJournal(events: readonly JournalEvent[]): Evidence {
       recoveryPoint: recovery?.recoveryPoint ?? null,
     },
     outage: outageOf(started, rto),
+    aside: asideOf(events),
     phases: phaseDurations(events, started),
     checks: eventsOf(events, "check").map(
       ({ service, name, kind, status, mandatory, detail, startedAt, endedAt }): Evidence["checks"][number] => ({
@@ -182,6 +183,15 @@ function outageOf(
   if (outageAt === undefined) return null;
   const before = secondsBetween(outageAt, at) + clockOffsetSeconds;
   return { at: outageAt, seconds: rto === null ? null : before + rto };
+}
+
+function asideOf(events: readonly JournalEvent[]): Evidence["aside"] {
+  const replacing = eventsOf(events, "replacing").at(-1);
+  if (replacing === undefined) return null;
+  const { asideVmId: vmId, asideName: name, began } = replacing;
+  const disks = eventsOf(events, "disk-set-aside").map(({ disk, volume }) => ({ disk, volume }));
+  const left = replacing.disks.filter((key) => !disks.some(({ disk }) => disk === key));
+  return { vmId, name, began, disks, left, replaced: eventsOf(events, "replaced").length > 0 };
 }
 
 type Identity = Pick<
@@ -223,6 +233,7 @@ function refusalEvidence(event: EventOf<"run-refused">): Evidence {
     rto: { seconds: null, targetSeconds: event.rtoTargetSeconds, met: null },
     rpo: { seconds: null, targetSeconds: event.rpoTargetSeconds, met: null, recoveryPoint: null },
     outage: null,
+    aside: null,
     phases: [],
     checks: [],
     findings: [],

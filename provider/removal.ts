@@ -185,13 +185,20 @@ function requireNoFoundDisks(
   config: Readonly<Record<string, string>>,
   what: string,
 ): void {
-  if (events.some((event) => event.type === "run-started" && event.hadNoVolumes === true)) return;
+  if (hadNoVolumes(events)) return;
   const found = Object.entries(config).filter(([key]) => /^unused\d+$/.test(key));
   if (found.length === 0) return;
   throw new Error(
     `Unable to remove ${what}: its configuration names disks that may have been there before the run, ` +
       `${found.map(([key, volume]) => `${key} ${volume}`).join(", ")}, and Proxmox would delete them with it. If they are wanted, take ` +
       `these lines out of /etc/pve/qemu-server/${run.vmId}.conf on the node; then run pulumi destroy again.`,
+  );
+}
+
+/** Whether no disk of the VMID was there before the restore. */
+function hadNoVolumes(events: readonly JournalEvent[]): boolean {
+  return events.some(
+    (event) => (event.type === "run-started" || event.type === "replaced") && event.hadNoVolumes === true,
   );
 }
 
@@ -236,7 +243,7 @@ async function configIfThere(
 async function destroy(context: Context, node: string, { run, events, limits }: RemovableRun): Promise<string[]> {
   const { client, signal } = context;
   const { vmId } = run;
-  const unreferencedDisks = events.some((event) => event.type === "run-started" && event.hadNoVolumes === true);
+  const unreferencedDisks = hadNoVolumes(events);
   try {
     if ((await vmStatus(client, node, vmId)).status === "running") {
       await waitForTask(client, await stopVm(client, node, vmId), {

@@ -1,4 +1,5 @@
 /** The report that a person reads after a drill or a restore: pure, from the evidence. */
+import { asideLines } from "./aside-report";
 import type { Evidence } from "./contract/evidence";
 
 function cell(text: string): string {
@@ -77,6 +78,7 @@ export function renderReport(evidence: Evidence): string {
     "",
     ...(evidence.findings.length > 0 ? evidence.findings.map((finding) => `- ${cell(finding)}`) : ["None."]),
     "",
+    ...asideLines(evidence),
     "## Environment",
     "",
     ...(evidence.environmentNotes.length > 0

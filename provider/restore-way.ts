@@ -19,6 +19,7 @@ import {
 } from "./original-identity";
 import { ownershipOf } from "./ownership";
 import { deviations, hasCloudInit, obstaclesTo, reductions, restoreParameters } from "./restore-parameters";
+import { setAside } from "./set-aside";
 
 /** A VM's configuration. */
 type Config = Readonly<Record<string, string>>;
@@ -27,6 +28,8 @@ type Config = Readonly<Record<string, string>>;
 export interface RestoreWay {
   /** @throws Error when the place where the VM is to be restored is not as it must be. Changes nothing. */
   requirePlace(client: PveClient, inputs: RestoredVmInputs): Promise<void>;
+  /** Takes away what the operator lets the restore replace. @throws Error when it can't be taken away. */
+  makePlace(context: ProviderContext, inputs: RestoredVmInputs, archiveConfig: Config): Promise<void>;
   /**
    * What is worth knowing before the restore, one text each.
    *
@@ -61,6 +64,10 @@ const besideProduction: RestoreWay = {
     const { node, vmId } = inputs.run;
     await requireIsolation(client, { node, name: bridgeOf(inputs), ownVmId: vmId });
     await requireNoJobFor(client, { node, vmId });
+  },
+
+  async makePlace() {
+    // A drill takes nothing away: it has a VMID of its own.
   },
 
   findings(inputs, archiveConfig) {
@@ -99,6 +106,7 @@ const productionItself: RestoreWay = {
     // The lease has looked; Proxmox itself refuses a VMID that was taken since, because force is never sent.
   },
 
+  makePlace: setAside,
   findings: () => [],
 
   parameters: originalParameters,

@@ -104,10 +104,15 @@ export function driveVolume(value: string): string {
   return parsePropertyString(value, "file")["file"] ?? "";
 }
 
+/** Whether a key of a configuration names a drive, CD-ROMs included. */
+export function isDiskKey(key: string): boolean {
+  return DISK_KEY.test(key);
+}
+
 /** Keys of all drives, CD-ROMs included, in natural order. */
 export function diskKeys(config: Readonly<Record<string, string>>): string[] {
   return Object.keys(config)
-    .filter((key) => DISK_KEY.test(key))
+    .filter(isDiskKey)
     .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
 }
 

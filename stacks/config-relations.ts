@@ -4,7 +4,7 @@ import { valueAt, type Problem } from "../services/checks/problem-text";
 
 /** Every pair of values that can't be together. Pure. Takes values that were not checked yet. */
 export function relationProblems(values: unknown): Problem[] {
-  return [...gatewayProblems(values), ...drillProblems(values), ...archiveProblems(values)];
+  return [...gatewayProblems(values), ...drillProblems(values), ...archiveProblems(values), ...asideProblems(values)];
 }
 
 function textAt(values: unknown, ...path: string[]): string | undefined {
@@ -81,4 +81,11 @@ function archiveProblems(values: unknown): Problem[] {
     if (archive?.includes(":backup/") !== true || archive.startsWith(`${storage}:`)) return [];
     return [{ path, text: `"${archive}" is not on the storage of the archives. Expected: one of ${storage}:backup/.` }];
   });
+}
+
+function asideProblems(values: unknown): Problem[] {
+  const path = ["restore", "replace", "asideVmId"];
+  const vmId = valueAt(values, path);
+  if (typeof vmId !== "number" || vmId !== valueAt(values, ["dockerVm", "vmId"])) return [];
+  return [{ path, text: `${vmId} is production's VM (dockerVm.vmId). Expected: a free VMID, such as 8200.` }];
 }

@@ -217,6 +217,16 @@ export const restoreSchema = z.strictObject({
   outageAt: z.iso
     .datetime({ offset: true, error: 'a time with zone in quotes, such as "2026-11-20T02:00:00+01:00"' })
     .optional(),
+  /** Consent to replace a broken VM that still stands, stopped. Absent or expired: a VM that stands is left alone. */
+  replace: z
+    .strictObject({
+      /** At most 7 days ahead. In quotes, or YAML makes a date of it. */
+      until: z.iso.datetime({ offset: true, error: 'a time with zone in quotes, such as "2026-11-20T02:00:00+01:00"' }),
+      reason: nonEmpty("one sentence that says why"),
+      /** Free VMID of the VM that keeps the old disks until a person removes it. */
+      asideVmId: vmId,
+    })
+    .optional(),
 });
 
 export const targetsSchema = z.strictObject({

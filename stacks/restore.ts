@@ -29,6 +29,7 @@ export async function restore(
     ...(target.storage === undefined ? {} : { storage: target.storage }),
     ...(target.bandwidthLimitKiBps === undefined ? {} : { bandwidthLimitKiBps: target.bandwidthLimitKiBps }),
     removalLimits: removalLimits(timeouts),
+    ...(target.replace === undefined ? {} : { replace: target.replace }),
     restoreTimeoutSeconds: timeouts.restoreSeconds,
     startTimeoutSeconds: timeouts.startSeconds,
     agentTimeoutSeconds: timeouts.agentSeconds,

@@ -2,6 +2,7 @@
  * `homelab restore`: the emergency as one command. What an earlier attempt left is cleared, production is restored and proved,
  * and the stack is emptied: forgotten, not deleted, so that the next emergency finds it ready.
  */
+import { asideSummary } from "../../provider/aside-report";
 import { listRuns, readNewEvidence } from "../rehearsal/evidence";
 import type { RestoreConfig } from "../../stacks/config";
 import { CliError } from "../errors";
@@ -42,6 +43,8 @@ export async function runRestore(given: RestoreArgs): Promise<number> {
   progress.line(`${evidence.verdict === "passed" ? "✓" : "✗"} VM ${config.dockerVm.vmId}: ${evidence.verdict}`);
   for (const reason of evidence.reasons) progress.line(`  ${reason}`);
   progress.line(`report   ${reportFile}`);
+  const aside = asideSummary(evidence);
+  if (aside !== undefined) progress.line(`old VM   ${aside}`);
   if (down.code !== 0) {
     throw new CliError(
       `Unable to empty stack ${stack} after the restore: ${problemIn(down)}\nRemove the cause and run pulumi destroy -s ${stack}; ` +

@@ -93,6 +93,28 @@ export const journalEventSchema = z.discriminatedUnion("type", [
    * on it is production, and nothing of the run may remove it.
    */
   z.strictObject({ ...base, type: z.literal("handed-over") }),
+  /** A broken VM begins to be replaced, goes on being replaced, or was replaced before: its disks go to, or are in, another VM. */
+  z.strictObject({
+    ...base,
+    type: z.literal("replacing"),
+    asideVmId: vmIdSchema,
+    asideName: z.string(),
+    /** Run that began it; its folder holds the old VM's configuration. */
+    began: z.string(),
+    /** Configuration keys of all disks of the old VM. */
+    disks: z.array(z.string()),
+    /** The operator's. */
+    reason: z.string(),
+  }),
+  /** A disk of the old VM is in the other one, under the same key. */
+  z.strictObject({ ...base, type: z.literal("disk-set-aside"), disk: z.string(), volume: z.string() }),
+  /** The old VM is gone; none of its disks was deleted. */
+  z.strictObject({
+    ...base,
+    type: z.literal("replaced"),
+    /** As in `run-started`, after the old VM was gone. */
+    hadNoVolumes: z.boolean(),
+  }),
   /** End of a phase. It lasted from the end of the phase before (or the start of the run) to `at`. */
   z.strictObject({
     ...base,
@@ -161,6 +183,21 @@ export const evidenceSchema = z.strictObject({
    * check passed; null when it was not reached.
    */
   outage: z.strictObject({ at: z.string(), seconds: z.number().nullable() }).nullable().default(null),
+  /** Where the disks of the broken VM are that an emergency replaced; null where none was. */
+  aside: z
+    .strictObject({
+      vmId: vmIdSchema,
+      name: z.string(),
+      /** Run that began it; its folder holds the old VM's configuration. */
+      began: z.string(),
+      disks: z.array(z.strictObject({ disk: z.string(), volume: z.string() })),
+      /** Keys of disks that are still in the old VM. */
+      left: z.array(z.string()),
+      /** Whether the old VM is gone. */
+      replaced: z.boolean(),
+    })
+    .nullable()
+    .default(null),
   phases: z.array(
     z.strictObject({ phase: phaseNameSchema, status: stepStatusSchema, seconds: z.number(), detail: z.string() }),
   ),

@@ -1,6 +1,6 @@
 /** Inputs and outputs of the VM restore and of the first boot of the restored VM. */
 import { z } from "zod";
-import { removalLimitsSchema, restorePointSchema, runKindSchema, runRefSchema, vmIdSchema } from "./run";
+import { removalLimitsSchema, replaceSchema, restorePointSchema, runKindSchema, runRefSchema, vmIdSchema } from "./run";
 
 /** Whether a step of a run went well. `skipped`: could not be tried because an earlier step failed. */
 export const stepStatusSchema = z.enum(["passed", "failed", "skipped"]);
@@ -30,6 +30,8 @@ export const restoredVmInputsSchema = z.strictObject({
   memoryMiB: z.number().int().min(16).optional(),
   /** Overrides the archive's cores per socket; absent: as in the archive. */
   cores: z.number().int().min(1).optional(),
+  /** Consent to replace the broken VM that the run's lease has seen; absent: none. Only in an emergency. */
+  replace: replaceSchema.optional(),
   /** PVE `bwlimit`, KiB/s; absent: the storage's own limit. */
   bandwidthLimitKiBps: z.number().int().positive().optional(),
   /** Limit of the whole restore task. */

@@ -8,6 +8,17 @@ export const vmIdSchema = z.number().int().min(100).max(999_999_999);
 export const runKindSchema = z.enum(["drill", "emergency"]);
 export type RunKind = z.infer<typeof runKindSchema>;
 
+/** The operator's consent that a broken VM is replaced while its disks are kept. Only in an emergency. */
+export const replaceSchema = z.strictObject({
+  /** ISO 8601; afterwards no VM that stands is touched. */
+  until: z.iso.datetime({ offset: true }),
+  /** One sentence for the evidence. */
+  reason: z.string().min(1),
+  /** VMID of the VM that keeps the old disks until a person removes it. */
+  asideVmId: vmIdSchema,
+});
+export type Replace = z.infer<typeof replaceSchema>;
+
 /** The run a resource belongs to. All values come from the lease. No secrets. */
 export const runRefSchema = z.strictObject({
   /** Run id, also the name of the evidence folder: `<UTC time>-<kind>-<random>`. */
@@ -25,6 +36,8 @@ export const runRefSchema = z.strictObject({
   expiresAt: z.iso.datetime().optional(),
   /** Only in an emergency: the earlier run that restored the VM and did not pass; this one goes on from the VM's start. */
   resumes: z.string().optional(),
+  /** Only in an emergency: digest of the configuration of the broken VM that this run replaces. */
+  replaces: z.string().optional(),
 });
 export type RunRef = z.infer<typeof runRefSchema>;
 
@@ -101,6 +114,8 @@ export const leaseInputsSchema = z.strictObject({
   rpoTargetSeconds: z.number().positive(),
   /** When the outage began, as the operator states it; ISO 8601. Only in an emergency. Absent: not stated. */
   outageAt: z.iso.datetime({ offset: true }).optional(),
+  /** Absent: a VM that stands is left alone, and the run is refused. */
+  replace: replaceSchema.optional(),
   /** Only in a drill: hours from the start until `homelab sweep` may remove the VM. Absent: never. */
   expiresAfterHours: z.number().positive().optional(),
   removalLimits: removalLimitsSchema.optional(),
@@ -123,7 +138,7 @@ export interface LeaseOutputs extends LeaseInputs {
 /** What is known of a run before its archive is, enough for the evidence of one that can't begin. */
 export const plannedRunSchema = leaseInputsSchema.omit({
   ...{ restorePoint: true, storage: true, memoryMiB: true },
-  ...{ expiresAfterHours: true, removalLimits: true },
+  ...{ expiresAfterHours: true, removalLimits: true, replace: true },
 });
 export type PlannedRun = z.infer<typeof plannedRunSchema>;
 

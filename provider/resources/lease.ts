@@ -26,6 +26,9 @@ import { messageOf } from "../text";
 import { DRILL_TOKENS } from "../tokens";
 import { type PropertyFailure, readRecorded } from "../validation";
 
+/** A forgotten consent must not meet the next emergency. */
+const LONGEST_CONSENT_MS = 7 * 86_400_000;
+
 /** What the deletion needs, whichever version made the state. */
 const recordedLease = z.looseObject({
   kind: runKindSchema.default("drill"),
@@ -85,7 +88,7 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
         vmUuid,
         ...{ pid: process.pid, host: hostname() },
         clockOffsetSeconds: found.clockOffsetSeconds,
-        hadNoVolumes: found.doubts.length === 0,
+        hadNoVolumes: found.doubts.length === 0 && run.replaces === undefined,
       },
       startedAt,
     );
@@ -122,7 +125,7 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
 };
 
 /** Who the VM is: drawn for a drill, the archive's own in an emergency. */
-type Identity = Pick<RunRef, "vmName" | "vmUuid" | "resumes">;
+type Identity = Pick<RunRef, "vmName" | "vmUuid" | "resumes" | "replaces">;
 
 interface Surroundings {
   readonly identity: Identity;
@@ -135,10 +138,11 @@ interface Surroundings {
 }
 
 /** Everything that must hold before a run begins. Changes nothing. */
-async function lookAround({ client }: ProviderContext, inputs: LeaseInputs): Promise<Surroundings> {
+async function lookAround(context: ProviderContext, inputs: LeaseInputs): Promise<Surroundings> {
+  const { client } = context;
   if (inputs.kind === "emergency") {
     const [found, clockOffsetSeconds] = await Promise.all([
-      lookForEmergency(client, inputs),
+      lookForEmergency(context, inputs),
       clockOffset({ client }, inputs.node),
     ]);
     return { ...found, clockOffsetSeconds };
@@ -190,6 +194,13 @@ function problemsWith(inputs: LeaseInputs): PropertyFailure[] {
   }
   if (!isDrill && inputs.expiresAfterHours !== undefined) {
     problem("expiresAfterHours", "an emergency brings back production, which never expires");
+  }
+  if (isDrill && inputs.replace !== undefined) problem("replace", "a drill never replaces a VM");
+  if (inputs.replace !== undefined && Date.parse(inputs.replace.until) > Date.now() + LONGEST_CONSENT_MS) {
+    problem(
+      "replace.until",
+      `${inputs.replace.until} is more than 7 days ahead. Name a time that is soon: a consent is for one emergency`,
+    );
   }
   const { outageAt, restorePoint } = inputs;
   if (outageAt !== undefined && Date.parse(outageAt) < restorePoint.archiveTime * 1000) {

@@ -139,23 +139,27 @@ async function tryRestore(
 
 /** Gives the configuration inside the archive. */
 async function restore(
-  { client, signal, report }: ProviderContext,
+  context: ProviderContext,
   inputs: RestoredVmInputs,
   way: RestoreWay,
   progress: Progress,
 ): Promise<Config> {
+  const { client, signal, report } = context;
   const { run, restorePoint } = inputs;
   const { node, vmId } = run;
   progress.endpoint = client.host;
   if (run.resumes !== undefined) {
     progress.created = true;
-    return parseVmConfig(await extractConfig(client, node, restorePoint.archive));
+    const archiveConfig = parseVmConfig(await extractConfig(client, node, restorePoint.archive));
+    await way.makePlace(context, inputs, archiveConfig);
+    return archiveConfig;
   }
   await way.requirePlace(client, inputs);
   // Once more, because time may have gone by since the lease: a restore must not be what fills the pool.
   const needs = { kind: inputs.kind, node, storage: inputs.storage, memoryMiB: inputs.memoryMiB, restorePoint };
   const archiveConfig = parseVmConfig(await requireCapacity(client, needs));
   for (const text of way.findings(inputs, archiveConfig)) await appendEvent(run, { type: "finding", text });
+  await way.makePlace(context, inputs, archiveConfig);
   await appendEvent(run, {
     ...{ type: "restore-requested", vmId, archive: restorePoint.archive },
     tokenId: client.tokenId,

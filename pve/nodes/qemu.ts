@@ -1,7 +1,7 @@
 /** PVE `/nodes/{node}/qemu`: configuration, life cycle and restore of VMs. */
 import { z } from "zod";
 import { type CallOptions, type PveClient, type PveParameters, pvePath } from "../client";
-import { pveNumber, upidText } from "../wire";
+import { pveBoolean, pveNumber, upidText } from "../wire";
 
 /** A VM's configuration as the API answers it; values as text whatever their JSON type. */
 const configSchema = z
@@ -22,6 +22,8 @@ const statusSchema = z.object({
   lock: z.string().optional(),
   qmpstatus: z.string().optional(),
   uptime: pveNumber.optional(),
+  /** Whether the HA manager keeps the VM running. */
+  ha: z.object({ managed: pveBoolean }).optional(),
 });
 export type VmStatus = z.infer<typeof statusSchema>;
 
@@ -87,4 +89,44 @@ export async function destroyVm(
 ): Promise<string> {
   const query = { "destroy-unreferenced-disks": unreferencedDisks };
   return client.delete(pvePath`/nodes/${node}/qemu/${vmId}`, upidText, query);
+}
+
+/** Makes a VM without an archive and gives the task's UPID. The VM is visible at once, with the lock `create`. */
+export async function createVm(
+  client: PveClient,
+  node: string,
+  parameters: PveParameters & { readonly vmid: number },
+): Promise<string> {
+  return client.post(pvePath`/nodes/${node}/qemu`, upidText, parameters);
+}
+
+/** A disk on its way from one VM to another of the same node. */
+export interface DiskMove {
+  /** Configuration key, `unusedN` included; the disk gets the same one there. */
+  readonly disk: string;
+  readonly targetVmId: number;
+  /** Digest of the configuration that was looked at: the move is refused if it was changed since. */
+  readonly digest: string | undefined;
+}
+
+/**
+ * Gives a disk of a stopped VM to another one and gives the task's UPID. The volume is renamed, never copied; the protection
+ * flags of both are not looked at.
+ *
+ * Source: qemu-server `PVE::API2::Qemu` `move_vm_disk`, `$disk_reassignfn`.
+ */
+export async function reassignDisk(
+  client: PveClient,
+  node: string,
+  vmId: number,
+  { disk, targetVmId, digest }: DiskMove,
+): Promise<string> {
+  const parameters = { disk, "target-vmid": targetVmId, "target-disk": disk, digest };
+  return client.post(pvePath`/nodes/${node}/qemu/${vmId}/move_disk`, upidText, parameters);
+}
+
+/** Names of a VM's snapshots. @throws PveNotFound */
+export async function snapshotNames(client: PveClient, node: string, vmId: number): Promise<string[]> {
+  const list = await client.get(pvePath`/nodes/${node}/qemu/${vmId}/snapshot`, z.array(z.object({ name: z.string() })));
+  return list.map(({ name }) => name).filter((name) => name !== "current");
 }

@@ -169,6 +169,11 @@ export async function tasksOfVm(client: PveClient, node: string, vmId: number): 
   return client.get(pvePath`/nodes/${node}/tasks`, listSchema, { source: "all", vmid: vmId, limit: 50 });
 }
 
+/** Running tasks of a node that the token may see: its own, or all. */
+export async function runningTasks(client: PveClient, node: string): Promise<TaskListItem[]> {
+  return client.get(pvePath`/nodes/${node}/tasks`, listSchema, { source: "active", limit: 500 });
+}
+
 /** Stops a running task and waits until it has ended, however it ended. */
 export async function stopTask(client: PveClient, node: string, upid: string, options: WaitOptions): Promise<void> {
   await client.delete(pvePath`/nodes/${node}/tasks/${upid}`, z.unknown(), {}, { signal: options.signal });

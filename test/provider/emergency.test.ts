@@ -70,8 +70,9 @@ test("where the VM stands, nothing is changed and the refusal says what was foun
   await expect(emergency()).rejects.toThrow(
     'Unable to restore VM 200 on pve: VM 200 exists ("docker" on pve, running, with local-lvm:vm-200-disk-0). Nothing was changed. ' +
       "If it is healthy, nothing has to be restored; to see whether its backup is good, run a drill. If it is beyond repair: name " +
-      "the good archive in homelab:restore.restorePoint first, because a backup of the broken VM would be the newest; then take the " +
-      "VM away (qm stop, qm set --protection 0, qm destroy) and run the restore again. The report is ",
+      "the good archive in homelab:restore.restorePoint first, because a backup of the broken VM would be the newest; stop it (qm stop " +
+      '200); let it be replaced, with its disks kept under a free VMID: homelab:restore.replace {until: "<time, soon>", reason: …, ' +
+      "asideVmId: …}; and run the restore again. The report is ",
   );
   expect(fake.pve.writes).toEqual([]);
   expect(await onlyEvidence()).toMatchObject({ kind: "emergency", verdict: "failed" });
