@@ -319,6 +319,14 @@ for other in $(printf '%s\n' "$guests" | grep "\"node\":\"$NODE\"" | grep '"type
   case $answer in *"bridge=$BRIDGE,"* | *"bridge=$BRIDGE\""*) die "VM $other is on bridge $BRIDGE" ;; esac
 done
 
+# No backup job takes the VM.
+call GET /cluster/backup
+jobs=$(printf '%s\n' "$answer" | items | grep -v '"enabled":0')
+if printf '%s\n' "$jobs" | grep '"all":1' | grep -qvE "\"exclude\":\"([0-9,]*,)?$VMID[,\"]" ||
+  printf '%s\n' "$jobs" | grep -qE "\"vmid\":\"([0-9,]*,)?$VMID[,\"]"; then
+  die "a backup job takes VM $VMID: $jobs"
+fi
+
 uuid=$(cat /proc/sys/kernel/random/uuid)
 set -- "vmid=$VMID" "archive=$ARCHIVE" "storage=$STORAGE" unique=1 start=0 "name=$VM_NAME" onboot=0 protection=0 \
   "smbios1=uuid=$uuid" "description=Made by drill.sh from $ARCHIVE"
@@ -337,6 +345,8 @@ case $now_has in *"uuid=$uuid"*) ;; *) die "VM $VMID has not the UUID of this ru
 ! printf '%s\n' "$now_has" | grep -E '^"(scsi|virtio|sata|ide|efidisk|tpmstate)[0-9]+"' | grep -Ev "vm-$VMID-|:\"(none|cdrom)," ||
   die "VM $VMID has a disk that is not its own"
 ! printf '%s\n' "$now_has" | grep -E '^"(onboot|protection)":"?1|^"lock"' || die "VM $VMID is not as it was asked for"
+call GET /cluster/backup-info/not-backed-up
+printf '%s\n' "$answer" | items | grep -qE "\"vmid\":\"?$VMID[,}\"]" || die "VM $VMID is in a backup job"
 end_phase verify
 
 call POST "/nodes/$NODE/qemu/$VMID/status/start"

@@ -136,6 +136,20 @@ test.each([
   expect(api.backups.restores).toEqual([]);
 });
 
+test.each([
+  ["takes all guests", { all: 1, exclude: "101" }, true],
+  ["names it", { vmid: "200,9200" }, true],
+  ["leaves it out", { all: 1, exclude: "101,9200" }, false],
+  ["is disabled", { all: 1, enabled: 0 }, false],
+])("a backup job that %s", async (_, job, isRefused) => {
+  const common = { schedule: "02:00", storage: "nas" };
+  await api.ok("POST", "/cluster/backup", { id: "first", vmid: 200, ...common });
+  await api.ok("POST", "/cluster/backup", { id: "nightly", ...common, ...job });
+  const { stderr } = await run();
+  expect(stderr.includes("a backup job takes VM 9200")).toBe(isRefused);
+  expect(api.backups.restores).toHaveLength(isRefused ? 0 : 1);
+});
+
 test("the token is in no command line, and nothing of its files stays", async () => {
   const { curlArguments } = await run();
   expect(curlArguments).toContain("archive=nas:backup/");
