@@ -250,6 +250,7 @@ async function destroy(context: Context, node: string, { run, events, limits }: 
         timeoutMs: limits.stopTimeoutSeconds * 1000,
         signal,
       });
+      await requireStillOwn(context, node, run);
     }
     const upid = await destroyVm(client, node, vmId, { unreferencedDisks });
     await waitForTask(client, upid, { timeoutMs: limits.removeTimeoutSeconds * 1000, signal });
@@ -260,6 +261,15 @@ async function destroy(context: Context, node: string, { run, events, limits }: 
     throw notRemoved(node, vmId, "its destroy task ended well, but the VM is still there");
   }
   return (await volumesOf(client, { node, vmId })).volumes;
+}
+
+/** The wait for the stop is long enough for somebody to remove the VM and to make another one under its VMID. */
+async function requireStillOwn(context: Context, node: string, run: RunRef): Promise<void> {
+  const config = await configIfThere(context, node, run.vmId);
+  if (config === undefined || ownershipOf(config, run) === "own") return;
+  throw new Error(
+    `what stands there now (${config["name"] ?? "without a name"}) is not of run ${run.runId} any more, and was left alone`,
+  );
 }
 
 function notRemoved(node: string, vmId: number, problem: string, cause?: unknown): Error {

@@ -72,6 +72,21 @@ test("destroy leaves another's VM alone, and refuses one whose proof was changed
   );
 });
 
+test("destroy leaves a VM alone that took the VMID while the run's own was stopped", async () => {
+  const { states, run } = await fake.drill();
+  fake.pve.disturb = (call) => {
+    if (!/^GET \/nodes\/pve\/tasks\/UPID:[^/]*:qmstop:[^/]*\/status$/.test(call)) return undefined;
+    fake.pve.vms.set(9200, { config: { name: "mine", scsi0: "local-lvm:vm-9200-disk-0" }, status: "stopped" });
+    return undefined;
+  };
+  await expect(fake.delete(DRILL_TOKENS.restoredVm, states.get(DRILL_TOKENS.restoredVm))).rejects.toThrow(
+    `Unable to remove VM 9200 on pve: what stands there now (mine) is not of run ${run.runId} any more, and was left alone. ` +
+      "Remove the cause and run pulumi destroy again.",
+  );
+  expect(fake.pve.vms.get(9200)?.config["name"]).toBe("mine");
+  expect(fake.pve.writes.map(({ call }) => call)).not.toContain("DELETE /nodes/pve/qemu/9200");
+});
+
 test("a run whose process died is closed as aborted by the next one", async () => {
   const { outs } = await fake.create(DRILL_TOKENS.lease, fake.leaseInputs());
   const { runDir } = outs["run"] as RunRef;
