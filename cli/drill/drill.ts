@@ -47,11 +47,12 @@ export interface DrillArgs {
 export async function runDrills(given: DrillArgs): Promise<number> {
   const { progress, signal, selection, stack, config } = given;
   const evidenceDir = config.files.evidence;
-  const pulumi = clearingDeadLocks(given.pulumi, stack, (line) => progress.line(line));
+  const tell = (line: string): void => progress.line(line);
+  const pulumi = clearingDeadLocks(given.pulumi, stack, tell);
   const args: DrillArgs = { ...given, pulumi };
   await using claim = await claimStack(evidenceDir, stack);
   const client = given.client ?? new PveClient();
-  await sweepBefore({ config, client, pulumi, signal }, (line) => progress.line(line));
+  await sweepBefore({ config, client, pulumi: given.pulumi, tell, signal });
   await recoverStack({ pulumi, stack, evidenceDir, abandoned: claim.abandoned, progress });
   const archives = await archivesOf(args);
   const rows: DrillRow[] = [];

@@ -2,7 +2,6 @@
 import { PveClient } from "../../pve/client";
 import { readDrillConfig } from "../drill/config";
 import { pulumiIn } from "../drill/pulumi";
-import { clearingDeadLocks } from "../drill/stack-lock";
 import type { Progress } from "../progress";
 import { sweep } from "./sweep";
 
@@ -18,8 +17,8 @@ export interface SweepCommandArgs {
 export async function sweepCommand({ projectDir, stack, dryRun, progress, signal }: SweepCommandArgs): Promise<number> {
   const config = await readDrillConfig(projectDir, stack, process.env);
   const tell = (line: string): void => progress.line(line);
-  const pulumi = clearingDeadLocks(pulumiIn(projectDir), stack, tell);
-  const swept = await sweep({ config, client: new PveClient(), pulumi, dryRun, signal });
+  const pulumi = pulumiIn(projectDir);
+  const swept = await sweep({ config, client: new PveClient(), pulumi, tell, dryRun, signal });
   if (swept.length === 0) tell("No VM of the cluster carries the mark of a drill.");
   for (const { text } of swept) tell(text);
   return swept.some(({ outcome }) => outcome === "stuck") ? 1 : 0;

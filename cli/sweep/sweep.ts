@@ -8,6 +8,7 @@ import type { PveClient } from "../../pve/client";
 import type { DrillConfig } from "../../stacks/config";
 import { removalLimits } from "../../stacks/removal-limits";
 import { problemIn, type RunPulumi } from "../drill/pulumi";
+import { clearingDeadLocks } from "../drill/stack-lock";
 import { readDrillState } from "../drill/stack-state";
 import { causeOf } from "../errors";
 import { type Fate, fateOf } from "./fate";
@@ -17,6 +18,8 @@ export interface SweepArgs {
   readonly config: Pick<DrillConfig, "drill" | "files" | "timeouts">;
   readonly client: PveClient;
   readonly pulumi: RunPulumi;
+  /** Tells people what else is done on the way, a line each. */
+  readonly tell: (line: string) => void;
   /** Tells what would be done and does nothing. */
   readonly dryRun: boolean;
   /** Begins no further removal and ends the wait for the one under way. */
@@ -65,13 +68,13 @@ export async function sweep(args: SweepArgs): Promise<Swept[]> {
 }
 
 /** The sweep before a drill: tells only what was done or is in nobody's hands, and never keeps the drill from beginning. */
-export async function sweepBefore(args: Omit<SweepArgs, "dryRun">, tell: (line: string) => void): Promise<void> {
+export async function sweepBefore(args: Omit<SweepArgs, "dryRun">): Promise<void> {
   try {
     const swept = await sweep({ ...args, dryRun: false });
-    for (const { outcome, text } of swept) if (outcome !== "kept") tell(text);
+    for (const { outcome, text } of swept) if (outcome !== "kept") args.tell(text);
   } catch (error) {
     args.signal.throwIfAborted();
-    tell(`Unable to look for expired VMs of earlier drills: ${causeOf(error)}`);
+    args.tell(`Unable to look for expired VMs of earlier drills: ${causeOf(error)}`);
   }
 }
 
@@ -93,7 +96,7 @@ async function sweepOne(args: SweepArgs, fate: Fate): Promise<Swept> {
 }
 
 async function remove(
-  { client, config, pulumi, signal }: SweepArgs,
+  { client, config, pulumi, tell, signal }: SweepArgs,
   { run, stack, events, reason }: Extract<Fate, { kind: "remove" }>,
 ): Promise<Swept> {
   const limits = removalLimits(config.timeouts);
@@ -103,7 +106,7 @@ async function remove(
   await closeAsAborted(run, "its VM expired before the run had a verdict, and was swept away");
   if (!gone) return { outcome: "kept", text: `left alone: ${detail}` };
   await appendEvent(run, { type: "removed", detail: `${detail}; swept, because it had expired` });
-  const problem = await forget(pulumi, stack, run.runId);
+  const problem = await forget(clearingDeadLocks(pulumi, stack, tell), stack, run.runId);
   if (problem === undefined) return { outcome: "removed", text: `removed: ${reason}` };
   return {
     outcome: "stuck",

@@ -20,6 +20,8 @@ const BY_HAND = "Make sure that nobody needs the VM and remove it by hand (qm st
 let evidence: string;
 let api: ApiLab;
 let commands: string[];
+/** What is told on the way. */
+let lines: string[];
 /** What the stack's state says. */
 let state: PulumiResult;
 let destroyed: PulumiResult;
@@ -27,6 +29,7 @@ beforeEach(async () => {
   evidence = await mkdtemp(path.join(tmpdir(), "homelab-sweep-"));
   api = await ApiLab.start({ apiTokens: [TOKEN, LIMITED] });
   commands = [];
+  lines = [];
   state = { code: 6, output: "error: no stack named 'drill' found" };
   destroyed = { code: 0, output: "" };
 });
@@ -35,8 +38,13 @@ afterEach(async () => {
   await rm(evidence, { recursive: true });
 });
 
+let onCancel = (): unknown => undefined;
 const pulumi: RunPulumi = async (args) => {
   commands.push(args.join(" "));
+  if (args[0] === "cancel") {
+    onCancel();
+    return { code: 0, output: "" };
+  }
   return args[0] === "stack" ? state : destroyed;
 };
 
@@ -59,6 +67,7 @@ async function plant({ vmId = 9200, name = "docker-drill", uuid = UUID, marks, m
 
 interface Told {
   readonly runId?: string;
+  readonly stack?: string;
   readonly vmId?: number;
   readonly pid?: number;
   readonly host?: string;
@@ -68,6 +77,7 @@ interface Told {
 /** The journal of the run. */
 async function tell({
   runId = RUN,
+  stack = "drill",
   vmId = 9200,
   pid = NOBODY,
   host = hostname(),
@@ -81,7 +91,7 @@ async function tell({
       ...{
         type: "run-started",
         kind: "drill",
-        stack: "drill",
+        stack,
         node: "pve",
         vmId,
         vmName: "docker-drill",
@@ -101,7 +111,15 @@ async function swept({ dryRun = false, token = TOKEN, stopSeconds = 10 } = {}): 
     timeouts: { stopSeconds, removeSeconds: 10 },
   } as unknown as Parameters<typeof sweep>[0]["config"];
   const signal = new AbortController().signal;
-  return sweep({ config, client: api.client(token), pulumi, dryRun, signal, now: NOW });
+  return sweep({
+    config,
+    client: api.client(token),
+    pulumi,
+    tell: (line) => lines.push(line),
+    dryRun,
+    signal,
+    now: NOW,
+  });
 }
 
 /** Calls that may change something. */
@@ -296,12 +314,35 @@ describe("the stack that made it", () => {
     expect(commands).toEqual(["stack export -s drill", "destroy -s drill --yes --skip-preview"]);
   });
 
+  test("is the one of the journal, whichever stack is swept for", async () => {
+    await tell({ stack: "drill-two" });
+    await plant();
+    state = standing(RUN);
+    expect(await swept()).toMatchObject([{ outcome: "removed" }]);
+    expect(commands).toEqual(["stack export -s drill-two", "destroy -s drill-two --yes --skip-preview"]);
+  });
+
   test("is left alone when another run stands in it", async () => {
     await tell();
     await plant();
     state = standing("20261121T120000Z-drill-000000");
     expect(await swept()).toMatchObject([{ outcome: "removed" }]);
     expect(commands).toEqual(["stack export -s drill"]);
+  });
+
+  test("has its own lock cleared, and no other's, when the process that held it is dead", async () => {
+    await tell();
+    await plant();
+    const at = new Date().toISOString();
+    const lock = `created by me@${hostname()} (pid ${NOBODY}) at ${at}`;
+    const locked = { code: 255, output: `error: the stack is currently locked by 1 lock(s). ${lock}` };
+    state = standing(RUN);
+    destroyed = locked;
+    onCancel = () => (destroyed = { code: 0, output: "" });
+    expect(await swept()).toMatchObject([{ outcome: "removed" }]);
+    const destroy = "destroy -s drill --yes --skip-preview";
+    expect(commands).toEqual(["stack export -s drill", destroy, "cancel -s drill --yes", destroy]);
+    expect(lines).toEqual([expect.stringContaining("Stack drill was locked by process") as string]);
   });
 
   test("is named when it can't be emptied", async () => {
@@ -337,18 +378,18 @@ test("a token that can't see every VM proves nothing about the rest", async () =
 test("before a drill only what matters is told, and no failure keeps it from beginning", async () => {
   await tell();
   await plant({ marks: [runMarker(RUN), expiryMarker(FUTURE)] });
-  const lines: string[] = [];
   const client = api.client();
   const config = { drill: { vmId: 9200 }, files: { evidence }, timeouts: { stopSeconds: 10, removeSeconds: 10 } };
-  const args = { config: config as never, pulumi, signal: new AbortController().signal, now: NOW };
-  await sweepBefore({ ...args, client }, (line) => lines.push(line));
+  const tellLine = (line: string): void => void lines.push(line);
+  const args = { config: config as never, pulumi, tell: tellLine, signal: new AbortController().signal, now: NOW };
+  await sweepBefore({ ...args, client });
   expect(lines).toEqual([]);
   await plant({ marks: MARKS });
   await writeFile(journalFile(path.join(evidence, RUN)), "torn\n\n");
-  await sweepBefore({ ...args, client }, (line) => lines.push(line));
+  await sweepBefore({ ...args, client });
   expect(lines).toEqual([
     expect.stringMatching(/^VM 9200 \(docker-drill\) on pve: left alone: .*it is no journal event/),
   ]);
-  await sweepBefore({ ...args, client: api.client(TOKEN.replace("1111", "0000")) }, (line) => lines.push(line));
+  await sweepBefore({ ...args, client: api.client(TOKEN.replace("1111", "0000")) });
   expect(lines[1]).toMatch(/^Unable to look for expired VMs of earlier drills: Unable to GET /);
 });
