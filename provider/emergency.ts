@@ -20,6 +20,8 @@ import { messageOf } from "./text";
 /** What an emergency restore begins with. */
 export interface EmergencyBegin {
   readonly identity: Pick<RunRef, "vmName" | "vmUuid" | "resumes" | "replaces">;
+  /** Start of the run that restored the VM, in milliseconds since the epoch by the node's clock; absent: nothing is taken up. */
+  readonly recoveryStartedAtNode?: number;
   /** For the evidence, one text each. */
   readonly findings: string[];
   /** Why disks of the VMID may exist that are not the run's. */
@@ -45,8 +47,8 @@ export async function lookForEmergency(
       : [];
   const guest = await findGuest(client, vmId);
   if (guest !== undefined) {
-    const identity = await resumed(client, inputs, guest);
-    if (identity !== undefined) return { identity, findings, doubts: ["it was restored before this run"] };
+    const takenUp = await resumed(client, inputs, guest);
+    if (takenUp !== undefined) return { ...takenUp, findings, doubts: ["it was restored before this run"] };
     if (replace === undefined) throw await standing(client, inputs, guest);
   } else if (!(await isVmIdFree(client, vmId))) {
     throw new Error(
@@ -116,7 +118,7 @@ async function resumed(
   client: PveClient,
   inputs: LeaseInputs,
   guest: ClusterGuest,
-): Promise<EmergencyBegin["identity"] | undefined> {
+): Promise<Pick<EmergencyBegin, "identity" | "recoveryStartedAtNode"> | undefined> {
   const { node, vmId, evidenceDir, restorePoint, replace } = inputs;
   if (guest.type !== "qemu" || guest.node !== node) return undefined;
   const run = await newestRunOn(evidenceDir, node, vmId);
@@ -135,7 +137,12 @@ async function resumed(
         `${restorePoint.archive} is chosen. Name the former: restorePoint {choose: named, archive: ${started.restorePoint.archive}}.`,
     );
   }
-  return { vmName: started.vmName, vmUuid: started.vmUuid, resumes: run.runId };
+  const { vmName, vmUuid, resumes, recoveryStartedAt, clockOffsetSeconds = 0 } = started;
+  // The run that restored the VM, not one that went on with it: the VM may still carry the former's mark.
+  const identity = { vmName, vmUuid, resumes: resumes ?? run.runId };
+  const since = recoveryStartedAt ?? (resumes === undefined ? started.at : undefined);
+  if (since === undefined) return { identity };
+  return { identity, recoveryStartedAtNode: Date.parse(since) + clockOffsetSeconds * 1000 };
 }
 
 /** What stands where the VM is to be restored. */

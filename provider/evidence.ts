@@ -70,8 +70,13 @@ function futureText({ recoveryPoint, rpoSeconds }: EventOf<"recovery-point">): s
   );
 }
 
+/** From when on the recovery counts; undefined: the run goes on with one whose start is not known. */
+function recoveryStart({ at, resumes, recoveryStartedAt }: EventOf<"run-started">): string | undefined {
+  return recoveryStartedAt ?? (resumes === undefined ? at : undefined);
+}
+
 /**
- * RTO in seconds: from the start of the run to the last check passed. Null when a phase or check did not pass, because an
+ * RTO in seconds: from the start of the recovery to the last check passed. Null when a phase or check did not pass, because an
  * objective that was not reached has no time.
  */
 function recoveryTime(events: readonly JournalEvent[], started: EventOf<"run-started">): number | null {
@@ -88,13 +93,14 @@ function recoveryTime(events: readonly JournalEvent[], started: EventOf<"run-sta
     .map((event) => ("endedAt" in event ? event.endedAt : event.at))
     .sort()
     .at(-1);
-  if (!complete || failed || badRecovery || last === undefined) return null;
-  return secondsBetween(started.at, last);
+  const start = recoveryStart(started);
+  if (!complete || failed || badRecovery || last === undefined || start === undefined) return null;
+  return secondsBetween(start, last);
 }
 
 /** Phases in their order; each lasts from the end of the one before. `checks` ends with the last result. */
 function phaseDurations(events: readonly JournalEvent[], started: EventOf<"run-started">): Evidence["phases"] {
-  let from = started.at;
+  let from = recoveryStart(started) ?? started.at;
   const phases: Evidence["phases"] = [];
   for (const event of eventsOf(events, "phase-ended").filter(({ phase }) => phase !== "checks")) {
     phases.push({
@@ -137,8 +143,7 @@ export function evidenceFromJournal(events: readonly JournalEvent[]): Evidence {
   // The last one counts: a rehearsal may take a verdict back.
   const ended = eventsOf(events, "run-ended").at(-1);
   const recovery = eventsOf(events, "recovery-point").at(-1);
-  // What an earlier run restored has cost more time than this one's.
-  const rto = ended?.verdict === "aborted" || started.resumes !== undefined ? null : recoveryTime(events, started);
+  const rto = ended?.verdict === "aborted" ? null : recoveryTime(events, started);
   const rpo = recovery === undefined || isInFuture(recovery) ? null : recovery.rpoSeconds;
   return {
     ...identityOf(started, started.clockOffsetSeconds),
@@ -176,12 +181,10 @@ export function evidenceFromJournal(events: readonly JournalEvent[]): Evidence {
 }
 
 /** From the stated beginning of the outage to the last check passed, the former by the node's clock. */
-function outageOf(
-  { outageAt, at, clockOffsetSeconds = 0 }: EventOf<"run-started">,
-  rto: number | null,
-): Evidence["outage"] {
+function outageOf(started: EventOf<"run-started">, rto: number | null): Evidence["outage"] {
+  const { outageAt, clockOffsetSeconds = 0 } = started;
   if (outageAt === undefined) return null;
-  const before = secondsBetween(outageAt, at) + clockOffsetSeconds;
+  const before = secondsBetween(outageAt, recoveryStart(started) ?? started.at) + clockOffsetSeconds;
   return { at: outageAt, seconds: rto === null ? null : before + rto };
 }
 

@@ -46,8 +46,10 @@ export const journalEventSchema = z.discriminatedUnion("type", [
     rpoTargetSeconds: z.number(),
     /** When the outage began, as the operator stated it; absent: not stated, or no emergency. */
     outageAt: z.string().optional(),
-    /** Earlier run whose restored VM this one takes up. */
+    /** Run whose restored VM this one takes up. */
     resumes: z.string().optional(),
+    /** When that run began, by this computer's clock, ISO 8601; the RTO counts from it. Absent with `resumes`: no RTO is told. */
+    recoveryStartedAt: z.iso.datetime({ precision: 3 }).optional(),
     environmentNotes: z.array(z.string()),
     /** Process that keeps the run going; a dead one means the run is over. */
     pid: z.number().int(),

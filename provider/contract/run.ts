@@ -34,7 +34,7 @@ export const runRefSchema = z.strictObject({
   vmUuid: z.guid(),
   /** Only in a drill: when the VM may be swept away, ISO 8601 UTC; absent: never. */
   expiresAt: z.iso.datetime().optional(),
-  /** Only in an emergency: the earlier run that restored the VM and did not pass; this one goes on from the VM's start. */
+  /** Only in an emergency: the run that restored the VM, and neither it nor one after it passed; this one goes on. */
   resumes: z.string().optional(),
   /** Only in an emergency: digest of the configuration of the broken VM that this run replaces. */
   replaces: z.string().optional(),

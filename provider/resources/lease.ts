@@ -77,6 +77,7 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
     const { kind, stack, node, vmId, sourceVmId, restorePoint } = inputs;
     const { rtoTargetSeconds, rpoTargetSeconds, outageAt, environmentNotes } = inputs;
     const { vmName, vmUuid, resumes } = run;
+    const recoveryStartedAt = recoveryStart(found);
     await appendEvent(
       run,
       {
@@ -84,6 +85,7 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
         ...{ kind, stack, node, vmId, vmName, sourceVmId, restorePoint, rtoTargetSeconds, rpoTargetSeconds },
         ...(outageAt === undefined ? {} : { outageAt }),
         ...(resumes === undefined ? {} : { resumes }),
+        ...(recoveryStartedAt === undefined ? {} : { recoveryStartedAt }),
         environmentNotes,
         vmUuid,
         ...{ pid: process.pid, host: hostname() },
@@ -92,7 +94,11 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
       },
       startedAt,
     );
-    for (const text of found.findings) {
+    const findings = [...found.findings];
+    if (recoveryStartedAt !== undefined) {
+      findings.push(`RTO counts from ${recoveryStartedAt}, the start of run ${resumes ?? ""}, which restored the VM.`);
+    }
+    for (const text of findings) {
       context.report("warning", text);
       await appendEvent(run, { type: "finding", text });
     }
@@ -133,8 +139,15 @@ interface Surroundings {
   readonly findings: string[];
   /** Why disks of the VMID may exist although none was seen. */
   readonly doubts: string[];
+  readonly recoveryStartedAtNode?: number;
   /** The node's clock minus this computer's. */
   readonly clockOffsetSeconds: number;
+}
+
+/** Start of the recovery that a run goes on with, by this computer's clock: the run before may have been another computer's. */
+function recoveryStart({ recoveryStartedAtNode, clockOffsetSeconds }: Surroundings): string | undefined {
+  if (recoveryStartedAtNode === undefined) return undefined;
+  return new Date(recoveryStartedAtNode - clockOffsetSeconds * 1000).toISOString();
 }
 
 /** Everything that must hold before a run begins. Changes nothing. */
