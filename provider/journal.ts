@@ -83,8 +83,9 @@ export async function writeEvidence(runDir: string): Promise<EvidenceFiles> {
   const evidence = evidenceFromJournal(await readJournal(runDir));
   const evidenceFile = join(runDir, EVIDENCE);
   const reportFile = join(runDir, "report.md");
-  await writeFileAtomically(evidenceFile, `${JSON.stringify(evidence, null, 2)}\n`);
   await writeFileAtomically(reportFile, renderReport(evidence));
+  // Last: a run that has this file has both.
+  await writeFileAtomically(evidenceFile, `${JSON.stringify(evidence, null, 2)}\n`);
   return { evidence, evidenceFile, reportFile };
 }
 
@@ -178,10 +179,9 @@ export async function closeDeadRuns(evidenceDir: string, host = hostname()): Pro
     const started = run.events.find((event) => event.type === "run-started");
     if (started === undefined || (started.host ?? host) !== host) continue;
     if (await isProcessAlive(started.pid, new Date(started.at))) continue;
-    if (!(await closeAsAborted(run, `the process ${started.pid} that ran it ended without a verdict`))) {
-      await writeEvidence(run.runDir);
-    }
-    dead.closed.push(run.runId);
+    const reason = `the process ${started.pid} that ran it ended without a verdict`;
+    if (await closeAsAborted(run, reason)) dead.closed.push(run.runId);
+    else await writeEvidence(run.runDir);
   }
   return dead;
 }
