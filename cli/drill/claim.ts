@@ -1,6 +1,7 @@
 /**
- * Which `homelab drill` works on a stack, in `<evidence>/.drill-<stack>.json` while it does. One that was killed leaves the
- * file: then the runs in it are nobody's, even those with a verdict, which it was about to remove.
+ * Which `homelab drill` or `homelab restore` works on a stack, in `<evidence>/.drill-<stack>.json` or `.restore-<stack>.json`
+ * while it does. One that was killed leaves the file, with the runs that it had begun and was to bring to their end: a drill's
+ * are nobody's then, even those with a verdict, and a restore's may have restored everything.
  */
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -9,34 +10,43 @@ import { z } from "zod";
 import { readFileIfThere, writeFileAtomically } from "../../provider/files";
 import { isProcessAlive } from "../../provider/process-alive";
 import { CliError, hasCode } from "../errors";
+import type { RunPulumi } from "./pulumi";
 
 const claimSchema = z.strictObject({
   pid: z.number().int(),
   host: z.string(),
   startedAt: z.iso.datetime(),
-  /** Run ids that are to be removed before the command ends. */
+  /** Ids of the runs that the command has to bring to their end. */
   runs: z.array(z.string()),
 });
 
 /** The stack is this process's until it is disposed of. */
 export interface Claim extends AsyncDisposable {
-  /** Runs that a killed command was to remove. */
+  /** Runs that a killed command was to bring to their end. */
   readonly abandoned: readonly string[];
-  /** Takes down a run that this command is to remove. */
+  /** Takes down a run that this command is to bring to its end. */
   add(runId: string): Promise<void>;
 }
 
-/** @throws CliError when another `homelab drill` works on the stack, or one of another computer did */
-export async function claimStack(evidenceDir: string, stack: string): Promise<Claim> {
-  const file = join(evidenceDir, `.drill-${encodeURIComponent(stack)}.json`);
+/** What is claimed, and by which command. */
+export interface ClaimArgs {
+  readonly command: "drill" | "restore";
+  readonly evidenceDir: string;
+  readonly stack: string;
+}
+
+/** @throws CliError when another such command works on the stack, or one of another computer did */
+export async function claimStack(args: ClaimArgs): Promise<Claim> {
+  const { command, evidenceDir, stack } = args;
+  const file = join(evidenceDir, `.${command}-${encodeURIComponent(stack)}.json`);
   await mkdir(evidenceDir, { recursive: true });
-  const abandoned = await takeOver(file, stack);
+  const abandoned = await takeOver(file, args);
   const own = { pid: process.pid, host: hostname(), startedAt: new Date().toISOString() };
   // Abandoned runs stay in it until they are removed: this process may be killed as well.
   const runs = [...abandoned];
   const content = (): string => `${JSON.stringify({ ...own, runs })}\n`;
   await writeFile(file, content(), { flag: "wx" }).catch((error: unknown) => {
-    throw hasCode(error, "EEXIST") ? refusal(stack, file, "another process has just begun") : error;
+    throw hasCode(error, "EEXIST") ? refusal(args, file, "another process has just begun") : error;
   });
   let written: Promise<void> = Promise.resolve();
   return {
@@ -53,14 +63,14 @@ export async function claimStack(evidenceDir: string, stack: string): Promise<Cl
 }
 
 /** Removes the file of a dead command and gives the runs in it. */
-async function takeOver(file: string, stack: string): Promise<readonly string[]> {
+async function takeOver(file: string, args: ClaimArgs): Promise<readonly string[]> {
   const text = await readFileIfThere(file);
   if (text === undefined) return [];
   const { data } = claimSchema.safeParse(parse(text));
   if (data !== undefined) {
     const { pid, host, startedAt } = data;
     const who = `process ${pid} on ${host} works on it since ${startedAt}`;
-    if (host !== hostname() || (await isProcessAlive(pid, new Date(startedAt)))) throw refusal(stack, file, who);
+    if (host !== hostname() || (await isProcessAlive(pid, new Date(startedAt)))) throw refusal(args, file, who);
   }
   await rm(file, { force: true });
   return data?.runs ?? [];
@@ -75,8 +85,26 @@ function parse(text: string): unknown {
   }
 }
 
-function refusal(stack: string, file: string, who: string): CliError {
+function refusal({ command, stack }: ClaimArgs, file: string, who: string): CliError {
   return new CliError(
-    `Unable to begin a drill of stack ${stack}: ${who}. Wait for its end; if it is dead, delete ${file} and try again.`,
+    `Unable to begin a ${command} of stack ${stack}: ${who}. Wait for its end; if it is dead, delete ${file} and try again.`,
   );
+}
+
+/** What the lease says as soon as a run has begun. */
+const BEGUN = /\bRun (\d{8}T\d{6}Z-\w+-\w+) (?:restores|goes on with) /;
+
+/** Runs `pulumi`, and takes down each run of which it tells the beginning. */
+export function claimingRuns(pulumi: RunPulumi, claim: Claim): RunPulumi {
+  return async (args, options = {}) => {
+    const claims: Promise<void>[] = [];
+    const onLine = (line: string): void => {
+      const runId = BEGUN.exec(line)?.[1];
+      if (runId !== undefined) claims.push(claim.add(runId));
+      options.onLine?.(line);
+    };
+    const result = await pulumi(args, { ...options, onLine });
+    await Promise.all(claims);
+    return result;
+  };
 }

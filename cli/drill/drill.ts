@@ -17,12 +17,13 @@ import { CliError, hasCode } from "../errors";
 import type { Progress } from "../progress";
 import { type Selection, selectArchives } from "./archives";
 import { explainStart } from "../pulumi-errors";
-import { type Claim, claimStack } from "./claim";
+import { type Claim, claimingRuns, claimStack } from "./claim";
 import { sweepBefore } from "../sweep/sweep";
 import { copyNaming } from "./config";
 import { problemIn, type PulumiResult, type RunPulumi } from "./pulumi";
 import { recoverStack } from "./recovery";
 import { clearingDeadLocks } from "./stack-lock";
+import { mendingStateFiles } from "./state-files";
 import { readDrillState } from "./stack-state";
 import { type DrillRow, drillTable, isPassed } from "./table";
 
@@ -48,9 +49,10 @@ export async function runDrills(given: DrillArgs): Promise<number> {
   const { progress, signal, selection, stack, config } = given;
   const evidenceDir = config.files.evidence;
   const tell = (line: string): void => progress.line(line);
-  const pulumi = clearingDeadLocks(given.pulumi, stack, tell);
+  const mending = mendingStateFiles(given.pulumi, { stack, projectDir: given.projectDir }, tell);
+  const pulumi = clearingDeadLocks(mending, stack, tell);
   const args: DrillArgs = { ...given, pulumi };
-  await using claim = await claimStack(evidenceDir, stack);
+  await using claim = await claimStack({ command: "drill", evidenceDir, stack });
   const client = given.client ?? new PveClient();
   await sweepBefore({ config, client, pulumi: given.pulumi, tell, signal });
   await recoverStack({ pulumi, stack, evidenceDir, abandoned: claim.abandoned, progress });
@@ -92,17 +94,8 @@ async function oneDrill(args: DrillArgs, claim: Claim, archive: BackupItem | und
   await using copy = archive === undefined ? undefined : await copyNaming(projectDir, stack, archive.volid);
   const common = ["-s", stack, "--yes", "--skip-preview", ...(copy === undefined ? [] : ["--config-file", copy.file])];
   const title = archive === undefined ? `drill of stack ${stack}` : `drill of ${archive.volid}`;
-  const up = await attempt(progress, `${title}: pulumi up`, async (onLine) => {
-    const claims: Promise<void>[] = [];
-    const watch = (line: string): void => {
-      const runId = BEGUN.exec(line)?.[1];
-      if (runId !== undefined && !keep) claims.push(claim.add(runId));
-      onLine(line);
-    };
-    const result = await pulumi(["up", ...common], { onLine: watch, signal });
-    await Promise.all(claims);
-    return result;
-  });
+  const update = keep ? pulumi : claimingRuns(pulumi, claim);
+  const up = await attempt(progress, `${title}: pulumi up`, (onLine) => update(["up", ...common], { onLine, signal }));
   // What keeps Pulumi from beginning keeps it from reading the state and from destroying too.
   const noStart = up.code === 0 ? undefined : explainStart(up.output, stack);
   let runDir = noStart === undefined ? await ownRun(args, before) : undefined;
@@ -119,9 +112,6 @@ async function oneDrill(args: DrillArgs, claim: Claim, archive: BackupItem | und
   const problem = problemOf(up, runDir, evidence);
   return { archive: archive?.volid, evidence, ...(problem === undefined ? {} : { problem }) };
 }
-
-/** What the lease says as soon as a run has begun. */
-const BEGUN = /\bRun (\d{8}T\d{6}Z-\w+-\w+) restores /;
 
 /** A step whose failure is a result: it is shown as failed and the drill goes on to its end. */
 async function attempt(

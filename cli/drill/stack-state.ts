@@ -36,12 +36,26 @@ export async function readDrillState(pulumi: RunPulumi, stack: string): Promise<
         `Make the stack with pulumi stack init ${stack}, or log in to the backend that has it.`,
     );
   }
-  const { deployment } = stateSchema.parse(JSON.parse(jsonIn(result.output)));
-  const resources = deployment?.resources ?? [];
+  const { resources, hasPending } = stateIn(result.output);
   const lease = resources.find(({ type }) => type === DRILL_TOKENS.lease);
   return {
     run: lease === undefined ? undefined : leaseOutputs.parse(lease.outputs).run,
     hasVerdict: resources.some(({ type }) => type === DRILL_TOKENS.verdict),
+    hasPending,
+  };
+}
+
+/** What `pulumi stack export` wrote. */
+export interface ExportedState {
+  readonly resources: readonly { readonly type: string; readonly outputs?: unknown }[];
+  /** Whether Pulumi was killed in the middle of a step. */
+  readonly hasPending: boolean;
+}
+
+export function stateIn(output: string): ExportedState {
+  const { deployment } = stateSchema.parse(JSON.parse(jsonIn(output)));
+  return {
+    resources: deployment?.resources ?? [],
     hasPending: (deployment?.pending_operations ?? []).length > 0,
   };
 }
