@@ -79,10 +79,15 @@ async function answer(
     const fault = args.lab.faults.onCall(api.method, api.path);
     seen.fault = fault?.name;
     if (fault !== undefined && (await breaks(args.lab, fault.effect, api, response))) return;
+    const { observer } = args.lab.faults;
+    if (observer?.before(api.method, api.path) === false) {
+      request.socket.destroy();
+      return;
+    }
     const { handler, pathParameters } = router.find(api.method, api.path);
     const access = new Access(control, caller.name);
     const data = await dispatch(handler, { lab: args.lab, caller, access, sent: api.params, pathParameters });
-    if (fault?.effect.do === "lose-answer") {
+    if (observer?.after(api.method, api.path) === false || fault?.effect.do === "lose-answer") {
       request.socket.destroy();
       return;
     }

@@ -1,8 +1,8 @@
 /**
  * Runs the tests with all set-up: `unit`, `lab`, or both without an argument; `long` are the stacks on the
  * lab's API without machines, the emergency and the whole way on another homelab (`api`, `emergency`, `second`), the last two
- * each in a lab of its own; `everything` is all of these; `none` only installs what
- * the checks need.
+ * each in a lab of its own; `kills` kills drill and restore at every moment, which takes an hour (`lab` does so at a few);
+ * `everything` is all of these; `none` only installs what the checks need.
  * The last line is `N passed, N failed`; the exit code is 0 only if something ran, nothing failed and nothing was skipped.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -47,7 +47,7 @@ interface Totals {
 
 const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
 
-type Part = "unit" | "lab" | "api" | "emergency" | "second";
+type Part = "unit" | "lab" | "api" | "emergency" | "second" | "kills";
 
 const PARTS: Readonly<Partial<Record<string, readonly Part[]>>> = {
   all: ["unit", "lab"],
@@ -56,8 +56,9 @@ const PARTS: Readonly<Partial<Record<string, readonly Part[]>>> = {
   api: ["api"],
   emergency: ["emergency"],
   second: ["second"],
+  kills: ["kills"],
   long: ["api", "emergency", "second"],
-  everything: ["unit", "lab", "api", "emergency", "second"],
+  everything: ["unit", "lab", "api", "emergency", "second", "kills"],
   none: [],
 };
 
@@ -67,6 +68,7 @@ const RUN: Readonly<Record<Part, (progress: Progress, patterns: readonly string[
   api: runApi,
   emergency: runEmergency,
   second: runSecond,
+  kills: runKills,
 };
 
 async function main(args: readonly string[]): Promise<void> {
@@ -135,6 +137,20 @@ async function runApi(progress: Progress, patterns: readonly string[]): Promise<
       }),
       cwd: REPO_DIR,
     });
+  });
+}
+
+/** `homelab drill` and `homelab restore`, killed at every moment of a reference run. */
+async function runKills(progress: Progress, patterns: readonly string[]): Promise<void> {
+  await progress.step("Pulumi and its plugins", ({ detail }) => ensureToolchain({ log: detail, what: ["pulumi"] }));
+  progress.line("kill points");
+  await jest({
+    command: (file) => ({
+      program: process.execPath,
+      args: jestArgs("lab", file, [...patterns, "test/crash/kill-points"]),
+    }),
+    cwd: REPO_DIR,
+    env: { ...process.env, KILL_POINTS: "all" },
   });
 }
 
@@ -211,7 +227,7 @@ interface JestRun {
   readonly command: (resultFile: string) => { program: string; args: string[] };
   readonly cwd: string;
   /** Default: this process's. */
-  readonly env?: Record<string, string>;
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 /** Runs jest on this terminal and adds its numbers to the totals. A jest that dies counts as one failure. */

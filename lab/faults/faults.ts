@@ -19,7 +19,18 @@ interface Switched {
   met: number;
 }
 
+/** Sees every call, so that something can happen at an exact one. False: the caller gets no answer, its connection is reset. */
+export interface CallObserver {
+  /** False: the call is not made either, as when the caller dies before it is sent. */
+  before(method: string, path: string): boolean;
+  /** After the effect of a call that went well. */
+  after(method: string, path: string): boolean;
+}
+
 export class Faults {
+  /** At most one; absent: nobody looks. */
+  observer?: CallObserver;
+
   private readonly switched = new Map<FaultName, Switched>();
 
   /** @param log Gets a line for each switch and each time a fault is met. */

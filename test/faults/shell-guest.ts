@@ -5,7 +5,8 @@
 import { spawn } from "node:child_process";
 import { type GuestAgent } from "../../lab/types";
 
-const PROGRAMS = ["/bin", "/usr/bin"];
+/** Plain programs of this computer. */
+export const PROGRAMS = ["/bin", "/usr/bin"];
 
 interface Exec {
   readonly path: string;
@@ -28,6 +29,9 @@ const WITHOUT_DOCKER =
 export class ShellGuest implements GuestAgent {
   private readonly processes = new Map<number, Ended>();
 
+  /** @param programs Folders of the guest's programs; the first that has a program counts. */
+  constructor(private readonly programs: readonly string[] = PROGRAMS) {}
+
   async execute<T = unknown>(command: string, args: Record<string, unknown> = {}): Promise<T> {
     switch (command) {
       case "guest-ping":
@@ -43,13 +47,15 @@ export class ShellGuest implements GuestAgent {
 
   private start({ path, arg = [], "input-data": input }: Exec): { pid: number } {
     const argv = ["--mount", "--net", "--", "/bin/sh", "-c", WITHOUT_DOCKER, "sh", path, ...arg];
-    const child = spawn("/usr/bin/unshare", argv, { env: { PATH: PROGRAMS.join(":") }, stdio: "pipe" });
+    const child = spawn("/usr/bin/unshare", argv, { env: { PATH: this.programs.join(":") }, stdio: "pipe" });
     const { pid } = child;
     if (pid === undefined) throw new Error("Failed to create child process");
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     child.stdout.on("data", (chunk: Buffer) => out.push(chunk));
     child.stderr.on("data", (chunk: Buffer) => err.push(chunk));
+    // A program that does not read its input ends before it has all of it.
+    child.stdin.on("error", () => undefined);
     child.stdin.end(Buffer.from(input ?? "", "base64"));
     this.processes.set(pid, { exited: false });
     child.once("close", (code) => {

@@ -1,0 +1,92 @@
+/** Which moments of a command there are, and at which of them it is killed: pure. */
+
+export const PHASES = ["drill up", "drill destroy", "restore up", "restore destroy"] as const;
+/** A command and what `pulumi` is at in it. */
+export type Phase = (typeof PHASES)[number];
+
+/** Something that a command does. */
+export interface Moment {
+  readonly phase: Phase;
+  /** A call (`GET /nodes/pve/status`) or something local (`state 3+1`, `journal phase-ended`). */
+  readonly what: string;
+  /** How often it was in this phase until now, from 1. */
+  readonly nth: number;
+  /** Of a call: before it is made, or after its effect and before its answer. Local moments are always after. */
+  readonly when: "before" | "after";
+}
+
+/** A moment of a reference run. */
+export interface TimedMoment extends Moment {
+  /** Milliseconds since the run's beginning. */
+  readonly at: number;
+}
+
+/** Where a command is killed. */
+export interface KillPoint extends Moment {
+  /** How long after the moment; 0: exactly there. */
+  readonly delayMs: number;
+}
+
+export function describePoint({ phase, what, nth, when, delayMs }: KillPoint): string {
+  return `${phase}: ${delayMs > 0 ? `${delayMs} ms ` : ""}${when} ${what} #${nth}`;
+}
+
+/** Calls that are repeated until something has come true: how often is chance. */
+const POLL = /^GET .*\/(?:tasks\/\{upid\}\/(?:status|log)|exec-status|status\/current)$/;
+
+/** How often a poll is sure to be made. */
+const SURE_POLLS = 2;
+
+/**
+ * Every boundary of a reference run: before each call, after each that changes something (a look that was answered and one
+ * that was not made leave the same), after each local moment. Then times between two moments, drawn from the seed, up to `count`.
+ */
+export function planPoints(runs: readonly (readonly TimedMoment[])[], seed: number, count: number): KillPoint[] {
+  const random = randomOf(seed);
+  const boundaries = runs.flat().filter(({ what, when, nth }) => {
+    if (POLL.test(what)) return when === "before" && nth <= SURE_POLLS;
+    return when === "before" || !what.startsWith("GET ");
+  });
+  const points = boundaries.map((moment): KillPoint => ({ ...withoutTime(moment), delayMs: 0 }));
+  const gaps = runs.flatMap((run) =>
+    run.slice(0, -1).flatMap((moment, at) => {
+      const gapMs = (run[at + 1]?.at ?? 0) - moment.at;
+      return gapMs >= MIN_GAP_MS && !(POLL.test(moment.what) && moment.nth > SURE_POLLS) ? [{ moment, gapMs }] : [];
+    }),
+  );
+  while (points.length < count && gaps.length > 0) {
+    const { moment, gapMs } = gaps[Math.floor(random() * gaps.length)] as (typeof gaps)[number];
+    points.push({ ...withoutTime(moment), delayMs: 1 + Math.floor(random() * (gapMs - 1)) });
+  }
+  return points;
+}
+
+/** Shorter gaps are not worth a time of their own. */
+const MIN_GAP_MS = 20;
+
+function withoutTime({ phase, what, nth, when }: TimedMoment): Moment {
+  return { phase, what, nth, when };
+}
+
+/** Some of the points, drawn from the seed, in turn from each phase. */
+export function samplePoints(points: readonly KillPoint[], seed: number, count: number): KillPoint[] {
+  const random = randomOf(seed);
+  const left = PHASES.map((phase) => points.filter((point) => point.phase === phase));
+  const sample: KillPoint[] = [];
+  for (let turn = 0; sample.length < Math.min(count, points.length); turn++) {
+    const own = left[turn % left.length] ?? [];
+    sample.push(...own.splice(Math.floor(random() * own.length), 1));
+  }
+  return sample;
+}
+
+/** Numbers from 0 to 1, always the same for a seed (mulberry32). */
+export function randomOf(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
