@@ -104,7 +104,9 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
     }
     const what =
       resumes === undefined ? `restores ${restorePoint.archive}` : `goes on with what run ${resumes} restored`;
-    context.report("info", `Run ${run.runId} ${what}; its journal is in ${run.runDir}.`);
+    const expiry =
+      run.expiresAt === undefined ? "" : ` From ${run.expiresAt} on a sweep, and so the next drill, removes its VM.`;
+    context.report("info", `Run ${run.runId} ${what}; its journal is in ${run.runDir}.${expiry}`);
     const startedAtNode = new Date(startedAt.getTime() + found.clockOffsetSeconds * 1000).toISOString();
     const { host: endpoint } = context.client;
     return { id: run.runId, outputs: { ...inputs, run, startedAt: startedAt.toISOString(), startedAtNode, endpoint } };

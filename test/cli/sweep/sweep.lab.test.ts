@@ -92,6 +92,7 @@ test("a drill that stands is kept, then swept with its state, and the stack can 
   expect(first.errors.join(" ")).toContain("Unable to reach the guest agent of VM 9200");
   const run = await runOnVm();
   const { description } = await config();
+  expect(first.output).toMatch(/Run \S+ restores .* From \S+Z on a sweep, and so the next drill, removes its VM\./);
   const kept = await homelab("sweep");
   expect(kept).toEqual({
     code: 0,
