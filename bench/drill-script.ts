@@ -4,7 +4,7 @@ import type { CheckSpec } from "../provider/contract/checks";
 import type { ServiceSpec } from "../services/spec";
 
 /** Phases that the script and a drill's evidence both have, in their order. */
-export const PHASES = ["restore", "verify", "start", "agent", "checks"] as const;
+export const PHASES = ["restore", "verify", "start", "agent", "isolation", "checks"] as const;
 export type Phase = (typeof PHASES)[number];
 
 /** What one run of the script took. */
@@ -82,6 +82,7 @@ export function readScriptRun(stdout: string): ScriptRun {
       verify: secondsOf("verify"),
       start: secondsOf("start"),
       agent: secondsOf("agent"),
+      isolation: secondsOf("isolation"),
       checks: secondsOf("checks"),
     },
     remove: secondsOf("remove"),

@@ -14,7 +14,9 @@ import { withLab } from "../cli/lab/with-lab";
 import { Progress } from "../cli/progress";
 import { backUp, bringProdUp, destroyDrill, drillStack, runDrill, type StepArgs } from "../cli/rehearsal/steps";
 import type { Evidence } from "../provider/contract/evidence";
+import type { DrillConfig } from "../stacks/config";
 import { digestOf, lockedReference, readImagesLock } from "../stacks/images-lock";
+import { outsideOf } from "../stacks/outside";
 import { cacheDir } from "../toolchain/cache";
 import type { Log } from "../toolchain/process";
 import { PHASES, type Phase, readScriptRun, type ScriptRun, scriptChecks } from "./drill-script";
@@ -83,6 +85,7 @@ async function timeDrill(steps: StepArgs): Promise<{ run: DrillRun; source: Evid
     verify: secondsOf("verify"),
     start: secondsOf("start"),
     agent: secondsOf("agent"),
+    isolation: secondsOf("isolation"),
     checks: secondsOf("checks"),
   };
   // The recovery point is a check of the script too.
@@ -119,6 +122,7 @@ async function timeScript({ lab, progress }: StepArgs, source: Evidence["source"
     VM_NAME: drill.name,
     STORAGE: drill.storage,
     BRIDGE: drill.isolatedBridge,
+    ISOLATED: isolatedFrom(config),
     MEMORY_MIB: String(drill.memoryMiB ?? ""),
     ROOT_CERTIFICATE: join(paths.project, "trust", `${zone}-proxy-root.pem`),
     LIMIT_SECONDS: String(LIMIT_SECONDS),
@@ -133,6 +137,19 @@ async function timeScript({ lab, progress }: StepArgs, source: Evidence["source"
   const run = readScriptRun(stdout);
   progress.line(`  script: ${printPhases(run.phases)}; removal ${run.remove.toFixed(2)} s`);
   return run;
+}
+
+/** What the script asks from inside the guest: gateways, API and the outside, as the drill does. */
+function isolatedFrom(config: DrillConfig): string {
+  const { gateway, ipv6 } = config.dockerVm;
+  const endpoints = [
+    { address: gateway, port: 53 },
+    // The lab's node is the gateway too.
+    { address: gateway, port: 8006 },
+    ...(ipv6 === undefined ? [] : [{ address: ipv6.gateway, port: 53 }]),
+    ...outsideOf(config),
+  ];
+  return endpoints.map(({ address, port }) => `${address}/${port}`).join(" ");
 }
 
 function printPhases(phases: Readonly<Record<Phase, number>>): string {

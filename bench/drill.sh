@@ -6,13 +6,14 @@
 #
 # CHECKS is a shell file that calls the check functions below, each a line. From the environment: PROXMOX_VE_ENDPOINT,
 # PROXMOX_VE_API_TOKEN (secret), SSL_CERT_FILE, NODE, ARCHIVE, SOURCE_VMID, VMID, VM_NAME, STORAGE, BRIDGE, MEMORY_MIB (empty:
-# as in the archive), ROOT_CERTIFICATE (PEM file of the proxy's root), LIMIT_SECONDS (of the whole run).
+# as in the archive), ISOLATED (each ADDRESS/PORT that must not answer the restored VM), ROOT_CERTIFICATE (PEM file of the
+# proxy's root), LIMIT_SECONDS (of the whole run).
 # Prints "phase NAME SECONDS" at the end of each phase and "check NAME" for each check that passed.
 set -eu
 umask 077
 
 : "${PROXMOX_VE_ENDPOINT:?}" "${PROXMOX_VE_API_TOKEN:?}" "${SSL_CERT_FILE:?}" "${NODE:?}" "${ARCHIVE:?}" "${SOURCE_VMID:?}"
-: "${VMID:?}" "${VM_NAME:?}" "${STORAGE:?}" "${BRIDGE:?}" "${ROOT_CERTIFICATE:?}" "${LIMIT_SECONDS:?}"
+: "${VMID:?}" "${VM_NAME:?}" "${STORAGE:?}" "${BRIDGE:?}" "${ROOT_CERTIFICATE:?}" "${LIMIT_SECONDS:?}" "${ISOLATED:?}"
 checks=${1:?the file with the checks}
 newline='
 '
@@ -359,6 +360,23 @@ until api POST "/nodes/$NODE/qemu/$VMID/agent/ping" >/dev/null 2>&1; do pause "t
 until guest cat /proc/sys/kernel/random/boot_id; do pause "the boot id"; done
 boot_id=${out%"$newline"}
 end_phase agent
+
+# Nothing answers from inside, neither a connection nor by its MAC address. In the guest's shell.
+# shellcheck disable=SC2016,SC2086
+until guest bash -c 'limit=$((SECONDS + 20))
+  for target; do until ip route get "${target%/*}" >/dev/null 2>&1 || [ $SECONDS -ge $limit ]; do sleep 0.3; done; done
+  until [ -z "$(ip -o -6 address show tentative)" ] || [ $SECONDS -ge $limit ]; do sleep 0.3; done
+  for target; do
+    { text=$(timeout 3 bash -c "exec 3<>/dev/tcp/$target" 2>&1) && echo "answer of $target"
+      case $text in *refused*) echo "answer of $target" ;; esac; } &
+  done
+  ping -6 -n -w 3 "ff02::1%$(ip -o route show default | sed "s/.* dev //; s/ .*//")" | grep DUP &
+  wait
+  for target; do ip neigh show "${target%/*}"; done
+  echo end' probe $ISOLATED; do pause "the probes"; done
+case $out in *answer* | *DUP* | *lladdr*) die "VM $VMID has a way out: $out" ;; esac
+case $out in *end*) ;; *) die "the probes did not run to their end: $out" ;; esac
+end_phase isolation
 
 # shellcheck source=/dev/null
 . "$checks"

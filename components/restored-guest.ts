@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { StepStatus } from "../provider/contract/restore";
 import type { RemovalLimits, Replace, RestorePoint, RunKind, RunRef } from "../provider/contract/run";
+import { Isolation, type IsolationTargets } from "./isolation";
 import { GuestBoot, Lease, RestoredVm } from "../provider/sdk/drill";
 
 export interface RestoredGuestArgs {
@@ -43,12 +44,14 @@ export interface RestoredGuestArgs {
   removalLimits: RemovalLimits;
   startTimeoutSeconds: number;
   agentTimeoutSeconds: number;
+  /** What must not answer the restored VM. Absent only in an emergency, whose VM belongs where all of it answers. */
+  isolation?: IsolationTargets & { networkSeconds: number; stopTimeoutSeconds: number };
 }
 
 const TOKEN = "homelab:components:RestoredGuest";
 
 /**
- * An archive brought back to life: lease, restored VM, first boot. A step that fails is recorded and the next ones are
+ * An archive brought back to life: lease, restored VM, first boot, and in a drill the proof that it is isolated. A step that fails is recorded and the next ones are
  * skipped, so that the verdict can still be written.
  */
 export class RestoredGuest extends pulumi.ComponentResource {
@@ -56,6 +59,7 @@ export class RestoredGuest extends pulumi.ComponentResource {
   readonly run: pulumi.Output<RunRef>;
   /** ISO 8601 UTC by the node's clock: start of the run. */
   readonly startedAt: pulumi.Output<string>;
+  /** `passed`: the guest boots and, in a drill, is isolated, so that its services may be checked. */
   readonly bootStatus: pulumi.Output<StepStatus>;
   /** Kernel boot id of the restored guest; empty if it never answered. */
   readonly bootId: pulumi.Output<string>;
@@ -117,7 +121,14 @@ export class RestoredGuest extends pulumi.ComponentResource {
     );
     this.run = lease.run;
     this.startedAt = lease.startedAtNode;
-    this.bootStatus = boot.status;
+    this.bootStatus =
+      args.isolation === undefined
+        ? boot.status
+        : new Isolation(
+            `${name}-isolation`,
+            { run: lease.run, sourceVmId: args.sourceVmId, bootStatus: boot.status, ...args.isolation },
+            { parent: this },
+          ).status;
     this.bootId = boot.bootId;
     this.registerOutputs({ bootStatus: this.bootStatus });
   }

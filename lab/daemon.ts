@@ -10,6 +10,7 @@ import { startControl } from "./faults/control";
 import { Faults } from "./faults/faults";
 import { Guests } from "./guests";
 import { writeJsonFile } from "./json-file";
+import { startOutside } from "./outside";
 import { Pools } from "./pools";
 import { createMachineRunner, setUpBridges } from "./qemu";
 import { startRegistry } from "./registry/server";
@@ -67,6 +68,8 @@ async function startParts(spec: LabSpec, parts: Parts, log: (line: string) => vo
   parts.add(() => api[Symbol.asyncDispose]());
   const control = await startControl(lab.faults, spec.dir);
   parts.add(() => control[Symbol.asyncDispose]());
+  const outside = await startOutside(spec.outside ?? []);
+  parts.add(() => outside[Symbol.asyncDispose]());
   if (spec.scheduler !== false) {
     const scheduler = startScheduler(
       lab,

@@ -71,6 +71,8 @@ export const labSpecSchema = z.strictObject({
   apiTokens: z.array(z.string()),
   /** Absent: only `root@pam` may anything. */
   access: accessSchema.optional(),
+  /** Addresses beyond the homelab that the lab's node plays itself, because its network has no way out. Absent: none. */
+  outside: z.array(z.strictObject({ address: z.union([z.ipv4(), z.ipv6()]), port: z.number().int() })).optional(),
   cloudflare: z.strictObject({
     /** Secret. */
     apiToken: z.string(),

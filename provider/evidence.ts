@@ -1,5 +1,5 @@
 /** Evidence from a run's journal: pure, so that what a verdict says can be recomputed from the journal at any time. */
-import { type Evidence, type JournalEvent, PHASES, type VerdictValue } from "./contract/evidence";
+import type { Evidence, JournalEvent, VerdictValue } from "./contract/evidence";
 
 type EventOf<T extends JournalEvent["type"]> = Extract<JournalEvent, { type: T }>;
 
@@ -21,6 +21,9 @@ function eventsOf<T extends JournalEvent["type"]>(events: readonly JournalEvent[
   return events.filter((event): event is EventOf<T> => event.type === type);
 }
 
+/** Phases that every run has before its checks. Journals of older versions have no isolation. */
+const ALWAYS = ["restore", "verify", "start", "agent"] as const;
+
 /** Milliseconds between two ISO times as seconds, to the millisecond. */
 function secondsBetween(from: string, to: string): number {
   return (Date.parse(to) - Date.parse(from)) / 1000;
@@ -35,7 +38,8 @@ export function judge(events: readonly JournalEvent[], expected: Expectations): 
   for (const phase of eventsOf(events, "phase-ended")) {
     if (phase.status !== "passed") reasons.push(`phase ${phase.phase} ${phase.status}: ${phase.detail}`);
   }
-  for (const phase of PHASES.filter((name) => name !== "checks")) {
+  const isDrill = eventsOf(events, "run-started").some(({ kind }) => kind === "drill");
+  for (const phase of [...ALWAYS, ...(isDrill ? (["isolation"] as const) : [])]) {
     if (!eventsOf(events, "phase-ended").some((event) => event.phase === phase))
       reasons.push(`phase ${phase} never ended`);
   }
@@ -82,9 +86,9 @@ function recoveryStart({ at, resumes, recoveryStartedAt }: EventOf<"run-started"
 function recoveryTime(events: readonly JournalEvent[], started: EventOf<"run-started">): number | null {
   const results = [...eventsOf(events, "check"), ...eventsOf(events, "recovery-point")];
   const phases = eventsOf(events, "phase-ended");
-  const complete = PHASES.filter((name) => name !== "checks").every((name) =>
-    phases.some((event) => event.phase === name && event.status === "passed"),
-  );
+  const complete =
+    ALWAYS.every((name) => phases.some(({ phase }) => phase === name)) &&
+    phases.every(({ status }) => status === "passed");
   const failed = eventsOf(events, "check").some(
     (check) => check.status === "failed" || (check.status === "skipped" && check.mandatory),
   );
@@ -164,6 +168,7 @@ export function evidenceFromJournal(events: readonly JournalEvent[]): Evidence {
     outage: outageOf(started, rto),
     aside: asideOf(events),
     phases: phaseDurations(events, started),
+    isolation: eventsOf(events, "isolation").at(-1)?.probes ?? [],
     checks: eventsOf(events, "check").map(
       ({ service, name, kind, status, mandatory, detail, startedAt, endedAt }): Evidence["checks"][number] => ({
         service,
@@ -238,6 +243,7 @@ function refusalEvidence(event: EventOf<"run-refused">): Evidence {
     outage: null,
     aside: null,
     phases: [],
+    isolation: [],
     checks: [],
     findings: [],
   };

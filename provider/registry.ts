@@ -8,6 +8,8 @@ import { checkAccess } from "./resources/access";
 import { lookupContainers } from "./resources/deployed-containers";
 import { guestBoot } from "./resources/guest-boot";
 import { guestContainers } from "./resources/guest-containers";
+import { isolationControl } from "./resources/isolation-control";
+import { isolationProbe } from "./resources/isolation-probe";
 import { lease } from "./resources/lease";
 import { proxyConfig } from "./resources/proxy-config";
 import { readiness } from "./resources/readiness";
@@ -26,6 +28,8 @@ const LIFECYCLES: ReadonlyMap<string, Lifecycle> = new Map(
     lifecycleOf(lease),
     lifecycleOf(restoredVm),
     lifecycleOf(guestBoot),
+    lifecycleOf(isolationControl),
+    lifecycleOf(isolationProbe),
     lifecycleOf(serviceCheck),
     lifecycleOf(guestContainers),
     lifecycleOf(recoveryPoint),

@@ -32,6 +32,21 @@ function outageText({ at, seconds }: NonNullable<Evidence["outage"]>): string {
   return `from ${at} on, ${seconds === null ? "not over" : `over after ${printSeconds(seconds)}`}`;
 }
 
+/** What the restored VM could reach beside what the source VM could: nothing where nothing was asked. */
+function isolationSection({ isolation, source }: Evidence): string[] {
+  if (isolation.length === 0) return [];
+  const controls = { answered: "answered", silent: "silent", none: "not asked" };
+  return [
+    "## Isolation",
+    "",
+    ...table(
+      ["probe from inside", "restored VM", `control on VM ${source.vmId}`, "detail"],
+      isolation.map(({ probe, outcome, control, detail }) => [probe, outcome, controls[control], detail]),
+    ),
+    "",
+  ];
+}
+
 /** Renders `report.md`. */
 export function renderReport(evidence: Evidence): string {
   const lines = [
@@ -62,6 +77,7 @@ export function renderReport(evidence: Evidence): string {
       evidence.phases.map(({ phase, status, seconds, detail }) => [phase, status, seconds.toFixed(1), detail]),
     ),
     "",
+    ...isolationSection(evidence),
     "## Checks",
     "",
     ...table(

@@ -3,6 +3,8 @@ import { z } from "zod";
 import type { ResourceDefinition } from "./definition";
 import { guestBoot } from "./resources/guest-boot";
 import { guestContainers } from "./resources/guest-containers";
+import { isolationControl } from "./resources/isolation-control";
+import { isolationProbe } from "./resources/isolation-probe";
 import { lease } from "./resources/lease";
 import { proxyConfig } from "./resources/proxy-config";
 import { readiness } from "./resources/readiness";
@@ -92,6 +94,8 @@ export function schemaText(): string {
       resourceSchema(lease),
       resourceSchema(restoredVm),
       resourceSchema(guestBoot),
+      resourceSchema(isolationControl),
+      resourceSchema(isolationProbe),
       resourceSchema(serviceCheck),
       resourceSchema(guestContainers),
       resourceSchema(recoveryPoint),

@@ -12,6 +12,8 @@ export const DRILL_TOKENS = {
   lease: "homelab:drill:Lease",
   restoredVm: "homelab:drill:RestoredVm",
   guestBoot: "homelab:drill:GuestBoot",
+  isolationControl: "homelab:drill:IsolationControl",
+  isolationProbe: "homelab:drill:IsolationProbe",
   serviceCheck: "homelab:drill:ServiceCheck",
   guestContainers: "homelab:drill:GuestContainers",
   recoveryPoint: "homelab:drill:RecoveryPoint",

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { removalLimitsSchema } from "../provider/contract/run";
 import { matching, nonEmpty } from "../services/checks/text-schema";
+import { endpointText } from "./endpoint-schema";
 
 /** The defaults, which also hold for states without the values. */
 const removal = removalLimitsSchema.parse({});
@@ -196,6 +197,11 @@ export const drillSchema = z.strictObject({
   cores: cores.optional(),
   /** Absent: the storage's own limit. */
   bandwidthLimitKiBps: whole("KiB/s", 1, 2 ** 40).optional(),
+  /**
+   * Addresses and TCP ports beyond the homelab that answer production's VM and must not answer the restored one. Absent: a
+   * well-known one of each IP version that the VM has.
+   */
+  outside: z.array(endpointText, "a list of addresses with port").min(1, "at least one address with port").optional(),
   /** Which archive is restored; absent: the newest. */
   restorePoint: restorePointSchema.default({ choose: "latest" }),
   /** From the start until `homelab sweep` may remove a VM that still stands. */
@@ -240,6 +246,8 @@ export const timeoutsSchema = z.strictObject({
   restoreSeconds: seconds,
   startSeconds: seconds,
   agentSeconds: seconds,
+  /** Until a drill's guest has its network up; then it is probed for ways out as it is. Cut short when it has booted. */
+  networkSeconds: seconds.default(90),
   /** Each check is tried until it passes or this time is over. */
   checkSeconds: seconds,
   /** How far a canary stamp may lie after the archive's time and still count. */

@@ -4,8 +4,10 @@ import { lookupRestorePoint, Verdict } from "../provider/sdk/drill";
 import type { ServiceSpec } from "../services/spec";
 import type { DrillConfig } from "./config";
 import { plannedRun } from "./planned-run";
+import { outsideOf } from "./outside";
 import { recoveryChecks, verdictOutputs } from "./recovery";
 import { removalLimits } from "./removal-limits";
+import { sshTarget } from "./ssh-target";
 
 /** Declares everything of stack kind `drill`. Returns the stack's outputs. */
 export async function drill(
@@ -36,6 +38,13 @@ export async function drill(
     restoreTimeoutSeconds: timeouts.restoreSeconds,
     startTimeoutSeconds: timeouts.startSeconds,
     agentTimeoutSeconds: timeouts.agentSeconds,
+    isolation: {
+      gateways: [dockerVm.gateway, ...(dockerVm.ipv6 === undefined ? [] : [dockerVm.ipv6.gateway])],
+      outside: outsideOf(config),
+      ssh: sshTarget(config),
+      networkSeconds: timeouts.networkSeconds,
+      stopTimeoutSeconds: timeouts.stopSeconds,
+    },
   });
   const checks = recoveryChecks(config, { catalogue, guest, restorePoint, reference: guest.startedAt });
   const verdict = new Verdict(

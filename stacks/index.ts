@@ -48,8 +48,9 @@ async function runStack(): Promise<Record<string, unknown>> {
         ? {}
         : { newVm: { vmId, backupStorage: config.backupStorage } };
       // Side by side: the one waits for the provider to start, the other for the disk and the compiler.
-      const [{ prod, sshTarget }, { lookupContainers }, { lookAgain }] = await Promise.all([
+      const [{ prod }, { sshTarget }, { lookupContainers }, { lookAgain }] = await Promise.all([
         import("./prod.ts"),
+        import("./ssh-target.ts"),
         import("../provider/sdk/prod.ts"),
         requireAccess({ node: config.node, ...(zoneId === undefined ? {} : { zoneId }), dockerVm, ...newVm }),
       ]);

@@ -13,6 +13,7 @@ import { dockerVmAddress, rootCertificateFile, type ProdConfig } from "./config"
 import { activeConsents } from "./consent";
 import type { DeploymentLog } from "./deployments";
 import { lockedReference, unlockedImages, type ImagesLock } from "./images-lock";
+import { sshTarget } from "./ssh-target";
 
 /** What production is made from besides its configuration. */
 export interface ProdParts {
@@ -97,12 +98,6 @@ function liftProtection({ consent }: ProdConfig): void {
     void pulumi.log.warn(`${name} is not protected until ${given.until}: ${given.reason}`);
     return { props, opts: { ...opts, protect: false } };
   });
-}
-
-/** How the Docker VM is reached. */
-export function sshTarget(config: ProdConfig): SshTarget {
-  const { user, sshPrivateKeyFile: privateKeyFile } = config.dockerVm;
-  return { address: dockerVmAddress(config), user, privateKeyFile, knownHostsFile: config.files.knownHosts };
 }
 
 /** In start order, each after the services that it depends on. */

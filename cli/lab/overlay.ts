@@ -4,6 +4,7 @@
  */
 import { stringify } from "yaml";
 import type { ProdConfig, StackConfig } from "../../stacks/config";
+import { outsideOf } from "../../stacks/outside";
 
 export interface OverlayArgs {
   /** Stacks by name, as the operator committed them. */
@@ -38,9 +39,11 @@ export type Overlay = Readonly<Record<string, Readonly<Record<string, unknown>>>
 /** The lines that stand in previews and evidence. */
 export function overlayNotes(args: OverlayArgs): string[] {
   const lab = `Rehearsal lab: emulated Proxmox VE API, ${args.machineNote}. Not a real Proxmox VE.`;
-  if (args.onlyStack !== undefined) return [lab];
+  const outside = Object.values(args.stacks).flatMap(outsideNotes);
+  if (args.onlyStack !== undefined) return [lab, ...outside];
   return [
     lab,
+    ...outside,
     "The cloud image's address leads to the lab's own Debian image; its checksum is replaced.",
     "Container images come from the lab's mirror, built from Debian packages and Go modules under their public names; their digests are the lab's.",
     "The SSH key pair is the lab's.",
@@ -48,6 +51,13 @@ export function overlayNotes(args: OverlayArgs): string[] {
     ...(args.scheduler ? [] : ["Backup jobs start by hand only; their schedules are declared but rest."]),
     ...(args.secretKeys.length === 0 ? [] : [`Generated for the lab: ${args.secretKeys.join(", ")}.`]),
   ];
+}
+
+/** The lab has no way out: what drills must not reach is played by its node. */
+function outsideNotes(config: StackConfig): string[] {
+  if (config.kind !== "drill") return [];
+  const addresses = outsideOf(config).map(({ address }) => address);
+  return [`The outside (${addresses.join(", ")}) is the lab's own node; nothing beyond the lab is reached.`];
 }
 
 /** The lab has no NFS server: it keeps such a storage in a folder of its own. */

@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import type { LabSpec } from "../../lab/spec";
 import type { DrillConfig, ProdConfig, StackConfig } from "../../stacks/config";
+import { outsideOf } from "../../stacks/outside";
 import { CliError } from "../errors";
 import { accessOf } from "./access-rules";
 
@@ -50,6 +51,7 @@ export function labSpecFromStacks(stacks: Readonly<Record<string, StackConfig>>,
     downloads: [{ url: prod.cloudImage.url, file: parts.cloudImageFile }],
     apiTokens: [...parts.apiTokens],
     access: accessOf(stacks),
+    outside: outsideAddresses(drills),
     cloudflare: {
       apiToken: parts.cloudflareToken,
       zones: [{ id: prod.dns.zoneId, name: prod.zone }],
@@ -70,6 +72,12 @@ function bridgesOf(prod: ProdConfig, drills: readonly DrillConfig[]): LabSpec["b
     { name: bridge, addresses, ...(vlanId === undefined ? {} : { vlanId }) },
     ...isolated.map((name) => ({ name, addresses: [] })),
   ];
+}
+
+/** What drills must not reach must answer production's VM, or its silence would prove nothing. */
+function outsideAddresses(drills: readonly DrillConfig[]): NonNullable<LabSpec["outside"]> {
+  const all = drills.flatMap(outsideOf);
+  return [...new Map(all.map((endpoint) => [`${endpoint.address} ${endpoint.port}`, endpoint])).values()];
 }
 
 function prefixOf(cidr: string): string {

@@ -31,7 +31,8 @@ export type FaultDefinition =
     }
   | { readonly kind: "restore"; readonly what: string; readonly effect: RestoreEffect }
   | { readonly kind: "storage"; readonly what: string }
-  | { readonly kind: "clock"; readonly what: string; readonly offsetSeconds: number };
+  | { readonly kind: "clock"; readonly what: string; readonly offsetSeconds: number }
+  | { readonly kind: "network"; readonly what: string };
 
 const AGENT_CALLS = "* /nodes/{node}/qemu/{vmid}/agent/{call}";
 const DAY_SECONDS = 86_400;
@@ -137,6 +138,10 @@ const definitions = {
     kind: "clock",
     what: "a VM starts with its hardware clock a day ahead",
     offsetSeconds: DAY_SECONDS,
+  },
+  "way-out": {
+    kind: "network",
+    what: "a VM starts with its cards on a network that has a router, while Proxmox shows them on the isolated bridge",
   },
 } satisfies Readonly<Record<string, FaultDefinition>>;
 

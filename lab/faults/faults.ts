@@ -1,4 +1,5 @@
 /** The switchboard of a lab's faults. All are off until somebody switches one on; each time one is met stands in the log. */
+import { networkKeys, parseNetworkCard, printNetworkCard } from "../../pve/vm-config";
 import { type VmConfig } from "../types";
 import { type CallEffect, FAULTS, type FaultDefinition, type FaultName, type RestoreEffect } from "./catalogue";
 import { type FaultScope, matchesCall, parseScope } from "./scope";
@@ -85,6 +86,19 @@ export class Faults {
     if (fault === undefined) return config;
     const at = new Date(now.getTime() + fault.offsetSeconds * 1000);
     return { ...config, startdate: at.toISOString().replace(/\.\d+Z$/, "") };
+  }
+
+  /** The configuration with the network that a starting VM's cards are really on. `routed`: a bridge with a router. Asking counts. */
+  startNetwork(vmId: number, config: VmConfig, routed: { readonly name: string; readonly vlanId?: number }): VmConfig {
+    const fault = this.first("network", `the start of VM ${vmId}`, (_, { scope }) => isOfVm(scope, vmId));
+    if (fault === undefined) return config;
+    const cards = networkKeys(config).map((key) => {
+      const card = parseNetworkCard(config[key] ?? "");
+      const options: Record<string, string> = { ...card.options, bridge: routed.name };
+      if (routed.vlanId !== undefined) options["tag"] = String(routed.vlanId);
+      return [key, printNetworkCard({ ...card, options })] as const;
+    });
+    return { ...config, ...Object.fromEntries(cards) };
   }
 
   /** Resolves when the fault is switched off. Rejects with the signal's reason. */

@@ -24,6 +24,7 @@ const PARTS = {
   call: ["on", "after", "times"],
   restore: ["vm", "after", "times"],
   clock: ["vm", "after", "times"],
+  network: ["vm", "after", "times"],
   storage: ["storage"],
 } as const;
 

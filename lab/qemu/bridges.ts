@@ -1,5 +1,6 @@
 /** Linux bridges of the lab's nodes, in the network namespace that the lab runs in. */
 import { execFile } from "node:child_process";
+import { writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -45,6 +46,9 @@ async function setUpBridge(name: string, addresses: readonly string[]): Promise<
   // Set before `up`, as the link-local address comes with it. No router solicitations from the lab's host either.
   await ip("link", "set", "dev", name, "addrgenmode", addresses.length === 0 ? "none" : "eui64");
   await ip("link", "set", "dev", name, "up");
+  // As systemd sets it on a Debian node (50-default.conf). With 0 the host would answer ARP for its other bridges' addresses
+  // on one that has none.
+  await writeFile(`/proc/sys/net/ipv4/conf/${name}/rp_filter`, "2");
   const wanted = addresses.map(asKernelPrints);
   const present = await addressesOf(name);
   for (const address of wanted.filter((one) => !present.includes(one))) {

@@ -29,7 +29,9 @@ export async function startGuest(lab: Lab, vmId: number, context: TaskContext): 
     }
     await applyPending(lab, vmId);
     const config = lab.faults.startConfig(vmId, lab.guests.read(vmId).current, lab.now());
-    await lab.machines.start(vmId, config, context);
+    const routed = lab.spec.bridges.find(({ addresses }) => addresses.length > 0);
+    const started = routed === undefined ? config : lab.faults.startNetwork(vmId, config, routed);
+    await lab.machines.start(vmId, started, context);
   });
 }
 

@@ -37,7 +37,13 @@ const COMMAND_MS = 60_000;
 const PASSING_MS = 30_000;
 
 /** @throws by `run`: NotTried; the signal's reason; an unclassified answer of Proxmox. */
-export function guestOf(client: PveClient, run: RunRef, timeoutMs: number, signal: AbortSignal): Guest {
+export function guestOf(
+  client: PveClient,
+  run: RunRef,
+  timeoutMs: number,
+  signal: AbortSignal,
+  commandMs = COMMAND_MS,
+): Guest {
   const deadline = performance.now() + timeoutMs;
   const leftMs = (): number => deadline - performance.now();
   let problemSince: number | undefined;
@@ -45,7 +51,7 @@ export function guestOf(client: PveClient, run: RunRef, timeoutMs: number, signa
     leftMs,
     signal,
     async run(command, inputData) {
-      const options = { timeoutMs: Math.max(1000, Math.min(leftMs(), COMMAND_MS)), signal, inputData };
+      const options = { timeoutMs: Math.max(1000, Math.min(leftMs(), commandMs)), signal, inputData };
       try {
         const result = await runInGuest(client, run, command, options);
         problemSince = undefined;

@@ -11,6 +11,12 @@ export interface Outcome {
   readonly finding?: string;
 }
 
+/** Why nothing is checked in a guest that did not boot or has a way out. */
+export const NOT_READY: Outcome = {
+  status: "skipped",
+  detail: "the restored VM did not boot or is not shown to be isolated",
+};
+
 /** One try: a final outcome, or what was seen so far. */
 export type Attempt = { readonly outcome: Outcome } | { readonly lastSeen: string };
 

@@ -75,7 +75,7 @@ export type CheckSpec = z.infer<typeof checkSpecSchema>;
 export const serviceCheckInputsSchema = z.strictObject({
   run: runRefSchema,
   service: z.string().min(1),
-  /** Status of the guest's boot; anything but `passed` makes every check `skipped`. */
+  /** Whether the guest boots and, in a drill, is isolated; anything but `passed` makes every check `skipped`. */
   bootStatus: stepStatusSchema,
   checks: z.array(checkSpecSchema).min(1),
   /** Where the restored machine has no such container, the service is excused for this reason instead of being checked. */
@@ -112,7 +112,7 @@ export interface ServiceCheckOutputs extends ServiceCheckInputs {
  */
 export const guestContainersInputsSchema = z.strictObject({
   run: runRefSchema,
-  /** Status of the guest's boot; anything but `passed` makes the check `skipped`. */
+  /** Whether the guest boots and, in a drill, is isolated; anything but `passed` makes the check `skipped`. */
   bootStatus: stepStatusSchema,
   /** Each check is tried until it passes or this time is over. */
   timeoutSeconds: z.number().positive(),

@@ -6,13 +6,14 @@
  * the next command closes it as `aborted`.
  */
 import { z } from "zod";
+import { probeResultSchema } from "./isolation";
 import { stepStatusSchema } from "./restore";
 import { restorePointSchema, runKindSchema, vmIdSchema } from "./run";
 
 const base = { at: z.iso.datetime({ precision: 3 }), runId: z.string() };
 
-/** Phases of a run in their order. Their durations add up to the RTO. */
-export const PHASES = ["restore", "verify", "start", "agent", "checks"] as const;
+/** Phases of a run in their order. Their durations add up to the RTO. Only a drill has `isolation`. */
+export const PHASES = ["restore", "verify", "start", "agent", "isolation", "checks"] as const;
 export const phaseNameSchema = z.enum(PHASES);
 export type PhaseName = z.infer<typeof phaseNameSchema>;
 
@@ -125,6 +126,8 @@ export const journalEventSchema = z.discriminatedUnion("type", [
     status: stepStatusSchema,
     detail: z.string(),
   }),
+  /** What the restored VM could reach. No check: it proves nothing of a service. */
+  z.strictObject({ ...base, type: z.literal("isolation"), probes: z.array(probeResultSchema) }),
   z.strictObject({ ...base, type: z.literal("check"), ...checkFields }),
   z.strictObject({
     ...base,
@@ -203,6 +206,8 @@ export const evidenceSchema = z.strictObject({
   phases: z.array(
     z.strictObject({ phase: phaseNameSchema, status: stepStatusSchema, seconds: z.number(), detail: z.string() }),
   ),
+  /** Probes from inside the restored VM; empty where none could be made, and in an emergency. */
+  isolation: z.array(probeResultSchema).default([]),
   checks: z.array(z.strictObject(checkFields)),
   findings: z.array(z.string()),
   environmentNotes: z.array(z.string()),

@@ -2,7 +2,7 @@
 import { checkContainer, type CheckWindow } from "../checks/container-check";
 import { watchOf } from "../checks/containers";
 import { type Guest, guestOf } from "../checks/guest";
-import { notYet, type Outcome, tryUntilDone } from "../checks/outcome";
+import { NOT_READY, notYet, type Outcome, tryUntilDone } from "../checks/outcome";
 import { atBackup, findContainers, type AtBackup, type Finding, type FoundContainer } from "../checks/ran-at-backup";
 import { allResults, type CheckLabel, recorded, worstOf } from "../checks/recorded";
 import {
@@ -45,8 +45,7 @@ const WHOLE: CheckLabel = {
 async function check(context: ProviderContext, inputs: GuestContainersInputs): Promise<CheckResult[]> {
   const { run, bootStatus, timeoutSeconds } = inputs;
   if (bootStatus !== "passed") {
-    const skipped: Outcome = { status: "skipped", detail: "the restored VM did not boot" };
-    return allResults([recorded(context, run, WHOLE, async () => skipped)]);
+    return allResults([recorded(context, run, WHOLE, async () => NOT_READY)]);
   }
   const guest = guestOf(context.client, run, timeoutSeconds * 1000, context.signal);
   let found: Finding | undefined;

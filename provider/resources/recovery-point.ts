@@ -1,7 +1,7 @@
 /** `homelab:drill:RecoveryPoint`: the newest canary row that the backup brought back, and the RPO that follows. */
 import { watchOf } from "../checks/containers";
 import { guestOf } from "../checks/guest";
-import { failed, type Outcome, passed, tryUntilDone } from "../checks/outcome";
+import { failed, NOT_READY, type Outcome, passed, tryUntilDone } from "../checks/outcome";
 import { queryValue } from "../checks/sql";
 import { recoveryPointInputsSchema, type RecoveryPointInputs, type RecoveryPointOutputs } from "../contract/checks";
 import { HalfMade, type ResourceDefinition } from "../definition";
@@ -38,7 +38,7 @@ export const recoveryPoint: ResourceDefinition<RecoveryPointInputs, RecoveryPoin
               point = Number.isNaN(Date.parse(result.value)) ? "" : result.value;
               return judgement.status === "passed" ? passed(judgement.detail) : failed(judgement.detail);
             })
-          : { status: "skipped", detail: "the restored VM did not boot" };
+          : NOT_READY;
     } catch (error) {
       if (signal.aborted) {
         const outputs = {

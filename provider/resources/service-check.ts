@@ -5,7 +5,7 @@ import { checkContainer } from "../checks/container-check";
 import { type ContainerWatch, watchOf } from "../checks/containers";
 import { type Guest, guestOf } from "../checks/guest";
 import { checkHttp } from "../checks/http-check";
-import type { Outcome } from "../checks/outcome";
+import { NOT_READY, type Outcome } from "../checks/outcome";
 import { allResults, type CheckLabel, recorded, worstOf } from "../checks/recorded";
 import { joinWindow } from "../checks/run-window";
 import { checkSql } from "../checks/sql";
@@ -45,8 +45,7 @@ export const serviceCheck: ResourceDefinition<ServiceCheckInputs, ServiceCheckOu
 async function runChecks(context: ProviderContext, inputs: ServiceCheckInputs): Promise<CheckResult[]> {
   const { bootStatus, checks, run, timeoutSeconds } = inputs;
   if (bootStatus !== "passed") {
-    const outcome: Outcome = { status: "skipped", detail: "the restored VM did not boot" };
-    return allResults(checks.map((check) => recorded(context, run, labelOf(inputs, check), async () => outcome)));
+    return allResults(checks.map((check) => recorded(context, run, labelOf(inputs, check), async () => NOT_READY)));
   }
   const guest = guestOf(context.client, run, timeoutSeconds * 1000, context.signal);
   const watch = watchOf(context.client, run, context.signal);

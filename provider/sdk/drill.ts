@@ -8,6 +8,7 @@ import type {
   VerdictInputs,
   VerdictOutputs,
 } from "../contract/checks";
+import type { IsolationControlInputs, IsolationProbeInputs, Observation, ProbeTarget } from "../contract/isolation";
 import type { GuestBootInputs, RestoredNetwork, RestoredVmInputs, StepStatus } from "../contract/restore";
 import type { LeaseInputs, LookupRestorePointArgs, RestorePoint, RunRef } from "../contract/run";
 import { type InputsOf, withComputed } from "./resource";
@@ -80,6 +81,31 @@ export class GuestBoot extends pulumi.CustomResource {
 
   constructor(name: string, args: InputsOf<GuestBootInputs>, opts?: pulumi.CustomResourceOptions) {
     super(DRILL_TOKENS.guestBoot, name, withComputed(args, ["status", "reason", "bootId"]), opts);
+  }
+}
+
+/**
+ * What a restored VM must not reach, and whether the source VM, asked by SSH, does reach it. A source VM that can't be asked is a
+ * finding, not an error.
+ */
+export class IsolationControl extends pulumi.CustomResource {
+  declare readonly targets: pulumi.Output<ProbeTarget[]>;
+  /** Empty when the source VM could not be asked. */
+  declare readonly observations: pulumi.Output<Observation[]>;
+
+  constructor(name: string, args: InputsOf<IsolationControlInputs>, opts?: pulumi.CustomResourceOptions) {
+    super(DRILL_TOKENS.isolationControl, name, withComputed(args, ["targets", "observations"]), opts);
+  }
+}
+
+/** Whether anything answers the restored VM from inside. A way out is recorded and the VM stopped; nothing is thrown. */
+export class IsolationProbe extends pulumi.CustomResource {
+  /** `passed`: the guest boots and nothing answers it, so that its services may be checked. */
+  declare readonly status: pulumi.Output<StepStatus>;
+  declare readonly reason: pulumi.Output<string>;
+
+  constructor(name: string, args: InputsOf<IsolationProbeInputs>, opts?: pulumi.CustomResourceOptions) {
+    super(DRILL_TOKENS.isolationProbe, name, withComputed(args, ["status", "reason"]), opts);
   }
 }
 

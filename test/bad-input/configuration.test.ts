@@ -99,6 +99,18 @@ const CASES: Case[] = [
     'Pulumi.drill.yaml:6: homelab:drill.isolatedBridge: "vmbr0" is production\'s bridge (dockerVm.bridge). Expected: a bridge without port and address, such as vmbr99.',
   ],
   [
+    "a name as the outside, which an isolated network can't resolve",
+    "drill",
+    { stack: [["vmbr99", "vmbr99\n    outside: [one.one.one.one:443]"]] },
+    'Pulumi.drill.yaml:7: homelab:drill.outside[0]: "one.one.one.one:443" is not accepted. Expected: an IP address with port such as 1.1.1.1:443 or [2606:4700:4700::1111]:443.',
+  ],
+  [
+    "no outside at all",
+    "drill",
+    { stack: [["vmbr99", "vmbr99\n    outside: []"]] },
+    "Pulumi.drill.yaml:7: homelab:drill.outside: [] is not accepted. Expected: at least one address with port.",
+  ],
+  [
     "no retention at all",
     "prod",
     {

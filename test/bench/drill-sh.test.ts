@@ -69,6 +69,7 @@ async function run(environment: Record<string, string> = {}): Promise<Ended> {
     SSL_CERT_FILE: join(api.lab.spec.dir, "tls", "ca.pem"),
     ...{ NODE: "pve", ARCHIVE, SOURCE_VMID: "200", VMID: "9200", VM_NAME: "drill", STORAGE: "local-lvm" },
     ...{ BRIDGE: "vmbr99", MEMORY_MIB: "1024", ROOT_CERTIFICATE: "/dev/null", LIMIT_SECONDS: "5" },
+    ISOLATED: "192.168.20.1/53",
     ...environment,
   };
   return new Promise((done) => {

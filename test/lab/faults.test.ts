@@ -106,6 +106,26 @@ test("a VM starts with its clock a day ahead only while the fault is on and for 
   expect(faults.startConfig(9200, { name: "a" }, now)).toEqual({ name: "a" });
 });
 
+test("way-out: a VM starts on the network that has a router, in its VLAN, and its configuration does not show it", () => {
+  const faults = new Faults();
+  const config = {
+    name: "a",
+    net0: "virtio=BC:24:11:00:00:01,bridge=vmbr99",
+    net1: "e1000=BC:24:11:00:00:02,bridge=vmbr99",
+  };
+  const routed = { name: "vmbr0", vlanId: 30 };
+  faults.on("way-out", { vm: 9200 });
+  expect(faults.startNetwork(200, config, routed)).toBe(config);
+  expect(faults.startNetwork(9200, config, routed)).toEqual({
+    name: "a",
+    net0: "virtio=BC:24:11:00:00:01,bridge=vmbr0,tag=30",
+    net1: "e1000=BC:24:11:00:00:02,bridge=vmbr0,tag=30",
+  });
+  expect(config.net0).toContain("bridge=vmbr99");
+  faults.allOff();
+  expect(faults.startNetwork(9200, config, routed)).toBe(config);
+});
+
 describe("the control", () => {
   let dir: string;
   beforeEach(() => {

@@ -26,6 +26,7 @@ test("a drill passes, leaves evidence, calls only what is allowed, and destroy l
     "verify passed",
     "start passed",
     "agent passed",
+    "isolation passed",
     "checks passed",
   ]);
   expect(evidence.checks.map(({ name, status }) => `${name} ${status}`).sort()).toEqual([
@@ -87,7 +88,7 @@ test("a failed restore is recorded, everything else is skipped, and destroy remo
     properties: { verdict: "failed", rtoSeconds: -1 },
   });
   const report = await readFile(join(run.runDir, "report.md"), "utf8");
-  expect(report).toContain("| container | skipped | the restored VM did not boot |");
+  expect(report).toContain("| container | skipped | the restored VM did not boot or is not shown to be isolated |");
   expect(fake.pve.vms.has(9200)).toBe(true);
   await fake.destroy(states);
   expect(fake.pve.vms.size).toBe(0);

@@ -29,7 +29,7 @@ const started: JournalEvent = {
 };
 
 function phase(
-  name: "restore" | "verify" | "start" | "agent",
+  name: "restore" | "verify" | "start" | "agent" | "isolation",
   seconds: number,
   status: "passed" | "failed" = "passed",
 ): JournalEvent {
@@ -66,7 +66,13 @@ const recovery: JournalEvent = {
   rpoSeconds: 3630,
   detail: "30 s before the archive",
 };
-const boot = [phase("restore", 10), phase("verify", 11), phase("start", 12), phase("agent", 60)];
+const boot = [
+  phase("restore", 10),
+  phase("verify", 11),
+  phase("start", 12),
+  phase("agent", 60),
+  phase("isolation", 63),
+];
 const good: JournalEvent[] = [started, ...boot, check("postgres", 70), recovery, check("miniflux", 80)];
 const ended = (judgement: ReturnType<typeof judge>): JournalEvent => ({
   at: at(81),
@@ -86,7 +92,8 @@ test("a run in which everything passed is passed, and its phases add up to the R
     ["verify", 1],
     ["start", 1],
     ["agent", 48],
-    ["checks", 20],
+    ["isolation", 3],
+    ["checks", 17],
   ]);
   expect(evidence.phases.reduce((sum, { seconds }) => sum + seconds, 0)).toBe(evidence.rto.seconds);
   expect(evidence.rpo).toMatchObject({ seconds: 3630, met: true });
@@ -116,6 +123,7 @@ test("what was expected and does not stand in the journal fails the run", () => 
     "phase verify never ended",
     "phase start never ended",
     "phase agent never ended",
+    "phase isolation never ended",
     "nothing was checked",
   ]);
 });

@@ -44,7 +44,8 @@ async function genericDrill(timeoutSeconds = 2): Promise<{ run: RunRef; verdict:
   const { outs: vm } = await fake.create(DRILL_TOKENS.restoredVm, fake.vmInputs(run));
   const boot = { run, restoreStatus: vm["status"], startTimeoutSeconds: 5, agentTimeoutSeconds: 1 };
   const { outs: booted } = await fake.create(DRILL_TOKENS.guestBoot, boot);
-  const inputs = { run, bootStatus: booted["status"], timeoutSeconds };
+  const bootStatus = await fake.isolation(run, booted["status"]);
+  const inputs = { run, bootStatus, timeoutSeconds };
   const { outs } = await fake.create(DRILL_TOKENS.guestContainers, inputs);
   const expected = { run, expectedServices: ["containers"], expectRecoveryPoint: false };
   const verdict = fake.create(DRILL_TOKENS.verdict, expected).then(({ outs: end }: { outs: Bag }) => end["verdict"]);

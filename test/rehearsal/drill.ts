@@ -73,6 +73,21 @@ export function drillTests(): void {
     25 * MINUTE,
   );
 
+  test("from inside nothing answers it, and every probe is answered on production's VM", () => {
+    const { isolation, findings, phases } = standing().evidence;
+    expect(isolation.map(({ probe, outcome, control }) => `${probe}: ${outcome}, control ${control}`)).toEqual([
+      "gateway 192.168.20.1:53: silent, control answered",
+      expect.stringMatching(/^VM 200 \[fe80::[0-9a-f:]+\]:22: silent, control answered$/),
+      "Proxmox API 192.168.20.1:8006: silent, control answered",
+      "outside 1.1.1.1:443: silent, control answered",
+      "anyone on its network: silent, control answered",
+    ]);
+    expect(findings.filter((text) => /control|proves nothing/i.test(text))).toEqual([]);
+    expect(phases.find(({ phase }) => phase === "isolation")?.detail).toBe(
+      "5 probes from inside, none answered; 5 of them are answered on the source VM",
+    );
+  });
+
   test("RTO and RPO are measured, and the phases add up to the RTO", () => {
     const { rto, rpo, phases } = standing().evidence;
     const sum = phases.reduce((total, { seconds }) => total + seconds, 0);

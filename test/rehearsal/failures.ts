@@ -2,8 +2,10 @@
 import { copyFileSync, rmSync, statSync, truncateSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { destroyDrill, drill, type DrillResult, projectWith, remainsOfDrill } from "../support/drill-run";
-import { backupNow, inGuest, lab } from "../support/rehearsal-lab";
+import { switchFault } from "../../cli/lab/fault";
+import { vmStatus } from "../../pve/nodes/qemu";
+import { destroyDrill, drill, DRILL_VM, type DrillResult, projectWith, remainsOfDrill } from "../support/drill-run";
+import { backupNow, client, inGuest, lab } from "../support/rehearsal-lab";
 import { generatedArchiveName, writeGeneratedArchive } from "../support/vma-generator";
 
 const MINUTE = 60_000;
@@ -66,6 +68,30 @@ export function failureTests(): void {
       await expectNothingLeft();
     },
     30 * MINUTE,
+  );
+
+  test(
+    "way-out: a VM with a way out that Proxmox does not show is stopped before any service is checked",
+    async () => {
+      await switchFault({ paths: lab(), name: "way-out", off: false, scope: { vm: DRILL_VM } });
+      const result = await startDrill().finally(() => switchFault({ paths: lab(), name: "off", off: true, scope: {} }));
+      expectFailure(
+        result,
+        /phase isolation failed: VM 9200 has a way out of its isolated network: gateway .* answered/,
+      );
+      const { isolation, checks } = result.evidence;
+      // Production has the same address, so it is chance whom an answer over IPv4 reaches: the outside may stay silent.
+      const answered = isolation.filter(({ outcome }) => outcome === "answered").map(({ probe }) => probe);
+      const [gateway, vm, api] = isolation.map(({ probe }) => probe);
+      expect(vm).toMatch(/^VM 200 /);
+      expect(answered).toEqual(expect.arrayContaining([gateway, vm, api, "anyone on its network"]));
+      expect(checks.length).toBeGreaterThan(0);
+      expect(checks.every(({ status }) => status === "skipped")).toBe(true);
+      expect((await vmStatus(client, "pve", DRILL_VM)).status).toBe("stopped");
+      expect((await vmStatus(client, "pve", 200)).status).toBe("running");
+      await expectNothingLeft();
+    },
+    10 * MINUTE,
   );
 
   test(

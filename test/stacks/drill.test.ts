@@ -22,12 +22,15 @@ const PLANNED = {
   ...{ kind: "drill", stack: "drill", node: "pve", vmId: 9200, vmName: "docker-drill", sourceVmId: 200 },
   ...{ evidenceDir: "/repo/drills", rtoTargetSeconds: 14400, rpoTargetSeconds: 90000, environmentNotes: [] },
 };
+const TARGETS = [{ name: "gateway", address: "192.168.20.1", port: 53 }];
 const restorePoint = { archive: ARCHIVE, archiveTime: 1795140000, archiveBytes: 300_000_000, notes: "docker" };
 
 const mocks: Mocks = {
   "homelab:drill:Lease": (name) => ({ id: name, outputs: { run: RUN, startedAtNode: "2026-11-20T10:00:00.000Z" } }),
   "homelab:drill:RestoredVm": (name) => ({ id: name, outputs: { status: "passed" } }),
   "homelab:drill:GuestBoot": (name) => ({ id: name, outputs: { status: "passed", bootId: "boot-2" } }),
+  "homelab:drill:IsolationControl": (name) => ({ id: name, outputs: { targets: TARGETS, observations: [] } }),
+  "homelab:drill:IsolationProbe": (name) => ({ id: name, outputs: { status: "passed", reason: "" } }),
   "homelab:drill:ServiceCheck": (name) => ({ id: name, outputs: { status: "passed", results: [] } }),
   "homelab:drill:GuestContainers": (name) => ({ id: name, outputs: { status: "passed", results: [] } }),
   "homelab:drill:RecoveryPoint": (name) => ({ id: name, outputs: { status: "passed", rpoSeconds: 60 } }),
@@ -83,12 +86,26 @@ describe("the committed stack", () => {
     expect(custom.every((type) => type.startsWith("homelab:drill:"))).toBe(true);
   });
 
+  test("asks for the controls while the restore runs, and from inside only after the boot", () => {
+    const control = find(graph, "homelab:drill:IsolationControl", "drill-isolation-control");
+    expect(control.after).toEqual(["drill-lease"]);
+    expect(control.inputs).toMatchObject({
+      sourceVmId: 200,
+      gateways: ["192.168.20.1"],
+      outside: [{ address: "1.1.1.1", port: 443 }],
+      ssh: { address: "192.168.20.200", user: "homelab", knownHostsFile: "~/.homelab/known_hosts" },
+    });
+    const probe = find(graph, "homelab:drill:IsolationProbe", "drill-isolation-probe");
+    expect(probe.after).toEqual(["drill-boot", "drill-isolation-control", "drill-lease"]);
+    expect(probe.inputs).toMatchObject({ bootStatus: "passed", targets: TARGETS, controls: [] });
+  });
+
   test("names the archive in plain inputs", () => {
     expect(find(graph, "homelab:drill:Lease", "drill-lease").inputs.restorePoint).toEqual(restorePoint);
     expect(find(graph, "homelab:drill:RestoredVm", "drill-vm").inputs.restorePoint).toEqual(restorePoint);
   });
 
-  test("checks every service of the catalogue, all side by side after the boot", () => {
+  test("checks every service of the catalogue, all side by side after the proof of isolation", () => {
     const checks = graph.filter(({ type }) => type === "homelab:drill:ServiceCheck");
     expect(checks.map(({ inputs }) => inputs.service)).toEqual([
       "miniflux",
@@ -97,7 +114,7 @@ describe("the committed stack", () => {
       "reverse-proxy",
     ]);
     for (const { after = [] } of checks) {
-      expect(after).toEqual(expect.arrayContaining(["drill-boot"]));
+      expect(after).toEqual(expect.arrayContaining(["drill-isolation-probe"]));
       expect(after.filter((name) => name.startsWith("check-"))).toEqual([]);
     }
   });
@@ -135,6 +152,24 @@ describe("the committed stack", () => {
   });
 });
 
+test("an own outside takes the place of the well-known one; a VM with IPv6 has a second gateway and a second one", async () => {
+  const config = committedConfig();
+  const inputs = async (changed: DrillConfig): Promise<unknown> =>
+    find(await graphOf(changed), "homelab:drill:IsolationControl", "drill-isolation-control").inputs;
+  const outside = ["9.9.9.9:853", "[2620:fe::fe]:443"];
+  expect(await inputs({ ...config, drill: { ...config.drill, outside } })).toMatchObject({
+    outside: [
+      { address: "9.9.9.9", port: 853 },
+      { address: "2620:fe::fe", port: 443 },
+    ],
+  });
+  const ipv6 = { address: "fd00:20::200/64", gateway: "fd00:20::1" };
+  expect(await inputs({ ...config, dockerVm: { ...config.dockerVm, ipv6 } })).toMatchObject({
+    gateways: ["192.168.20.1", "fd00:20::1"],
+    outside: [{ address: "1.1.1.1" }, { address: "2606:4700:4700::1111", port: 443 }],
+  });
+});
+
 test("a recorded root goes into the HTTP check", async () => {
   const trust = mkdtempSync(path.join(tmpdir(), "homelab-trust-"));
   try {
@@ -165,7 +200,7 @@ test("the generic profile knows nothing of the catalogue: it asks the guest, and
   expect(types).not.toContain("homelab:drill:RecoveryPoint");
   const { inputs, after = [] } = find(graph, "homelab:drill:GuestContainers", "check-containers");
   expect(inputs).toEqual({ run: RUN, bootStatus: "passed", timeoutSeconds: config.timeouts.checkSeconds });
-  expect(after).toContain("drill-boot");
+  expect(after).toContain("drill-isolation-probe");
   const verdict = find(graph, "homelab:drill:Verdict", "verdict");
   expect(verdict.inputs).toMatchObject({ expectedServices: ["containers"], expectRecoveryPoint: false });
   expect(verdict.after).toContain("check-containers");

@@ -17,7 +17,7 @@ const PASSED: Evidence = {
   rto: { seconds: 86, targetSeconds: 600, met: true },
   clock: { nodeOffsetSeconds: 0 },
   rpo: { seconds: 30, targetSeconds: 600, met: true, recoveryPoint: null },
-  ...{ outage: null, aside: null, phases: [], checks: [], findings: [], environmentNotes: [] },
+  ...{ outage: null, aside: null, phases: [], isolation: [], checks: [], findings: [], environmentNotes: [] },
 };
 
 test("one line a drill, each further reason on a line of its own, and nothing is cut", () => {

@@ -92,5 +92,6 @@ test("a lab for one stack replaces nothing else and claims nothing about images"
   expect(Object.keys(overlay)).toEqual(["drill"]);
   expect(overlay["drill"]?.["environmentNotes"]).toEqual([
     "Rehearsal lab: emulated Proxmox VE API, virtual machines by QEMU. Not a real Proxmox VE.",
+    "The outside (1.1.1.1) is the lab's own node; nothing beyond the lab is reached.",
   ]);
 });

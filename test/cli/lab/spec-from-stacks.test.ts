@@ -36,6 +36,7 @@ test("the lab is the operator's network and storages", () => {
     ["nas", "dir", false],
   ]);
   expect(spec.downloads).toEqual([{ url: prod.cloudImage.url, file: "/cache/image.qcow2" }]);
+  expect(spec.outside).toEqual([{ address: "1.1.1.1", port: 443 }]);
   expect(spec.cloudflare.zones).toEqual([{ id: prod.dns.zoneId, name: prod.zone }]);
 });
 

@@ -34,7 +34,7 @@ async function passedRun(): Promise<void> {
     environmentNotes: [],
   };
   await appendEvent(run, started, start);
-  for (const phase of ["restore", "verify", "start", "agent"] as const) {
+  for (const phase of ["restore", "verify", "start", "agent", "isolation"] as const) {
     await appendEvent(run, { type: "phase-ended", phase, status: "passed", detail: "" }, later(20));
   }
   await appendEvent(run, passedCheck, later(31));

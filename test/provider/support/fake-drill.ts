@@ -21,7 +21,15 @@ export function inspected(command: string[], web: string): string {
   return names.map(line).join("");
 }
 
+/** What the probes print in a guest that reaches nobody. */
+export function isolated(command: string[]): string {
+  const targets = command.slice(command.indexOf("probe") + 3);
+  const lines = targets.map((target, index) => `tcp ${index} ${target.replace(/\/\d+$/, "")} 124 `);
+  return [...lines, "everyone-asked eth0", "end", ""].join("\n");
+}
+
 export function healthyGuest(command: string[]): { exitCode: number; stdout: string } {
+  if (command[0] === "bash") return { exitCode: 0, stdout: isolated(command) };
   if (command[0] === "cat") return { exitCode: 0, stdout: `${BOOT_ID}\n` };
   if (command[0] === "curl") return { exitCode: 0, stdout: "<html>Sign in</html>\n200" };
   if (command[1] === "inspect") return { exitCode: 0, stdout: inspected(command, "running\thealthy\t0") };
@@ -105,6 +113,27 @@ export class FakeDrill implements AsyncDisposable {
     };
   }
 
+  /** The proof of isolation: whether services may be checked. */
+  async isolation(
+    run: unknown,
+    bootStatus: unknown,
+    step = async (token: string, inputs: Bag): Promise<Bag> => (await this.create(token, inputs)).outs,
+  ): Promise<unknown> {
+    const { targets, observations } = await step(DRILL_TOKENS.isolationControl, this.controlInputs(run));
+    const inputs = { run, bootStatus, targets, controls: observations, networkSeconds: 2, stopTimeoutSeconds: 5 };
+    return (await step(DRILL_TOKENS.isolationProbe, inputs))["status"];
+  }
+
+  /** Nobody can log in: there is no control, which is a finding. */
+  controlInputs(run: unknown): Bag {
+    const ssh = {
+      ...{ address: "192.168.20.200", user: "homelab", privateKeyFile: "/nowhere/key" },
+      knownHostsFile: join(this.evidenceDir, "known_hosts"),
+    };
+    const outside = [{ address: "1.1.1.1", port: 443 }];
+    return { run, sourceVmId: 200, gateways: ["192.168.20.1"], outside, ssh };
+  }
+
   /** A run that has begun, and the state of its lease. */
   async lease(): Promise<{ outs: Bag; run: RunRef }> {
     const { outs } = await this.create(DRILL_TOKENS.lease, this.leaseInputs());
@@ -143,7 +172,7 @@ export class FakeDrill implements AsyncDisposable {
     const boot = await step(DRILL_TOKENS.guestBoot, {
       ...{ run, restoreStatus: vm["status"], startTimeoutSeconds: 5, agentTimeoutSeconds: 1 },
     });
-    const bootStatus = boot["status"];
+    const bootStatus = leased["kind"] === "drill" ? await this.isolation(run, boot["status"], step) : boot["status"];
     await step(DRILL_TOKENS.serviceCheck, {
       ...{ run, service: "web", bootStatus, checks, mandatory: true, timeoutSeconds: 2 },
     });

@@ -1,0 +1,94 @@
+/**
+ * The probes' script on real networks: two namespaces of this test's own, one that is a node with bridges, one that is a guest on
+ * the bridge without address.
+ *
+ * What this does not prove: the question to all IPv6 nodes where this computer has no ping; the rehearsal's guests have one.
+ */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import type { Observation, ProbeTarget } from "../../provider/contract/isolation";
+import { observationsOf, probeCommand } from "../../provider/isolation/observe";
+
+const run = promisify(execFile);
+jest.setTimeout(60_000);
+
+const NODE = `homelab-probe-node-${process.pid}`;
+const GUEST = `homelab-probe-guest-${process.pid}`;
+const TARGETS: ProbeTarget[] = [
+  { name: "gateway", address: "192.168.20.1", port: 53 },
+  { name: "outside", address: "1.1.1.1", port: 443 },
+  { name: "VM 200", address: "fe80::be24:11ff:fe00:1", port: 22 },
+];
+
+async function inNamespace(name: string, script: string): Promise<void> {
+  await run("ip", ["netns", "exec", name, "sh", "-ec", script]);
+}
+
+/** The node has production's bridge with its address, and one without, on which the guest's cable ends. */
+beforeEach(async () => {
+  for (const name of [NODE, GUEST]) await run("ip", ["netns", "add", name]);
+  await inNamespace(
+    NODE,
+    `ip link set lo up; ip address add 1.1.1.1/32 dev lo
+     ip link add vmbr0 type bridge; ip address add 192.168.20.1/24 dev vmbr0; ip link set vmbr0 up
+     ip link add vmbr99 type bridge; ip link set vmbr99 addrgenmode none up
+     echo 2 >/proc/sys/net/ipv4/conf/vmbr99/rp_filter
+     ip link add tap0 type veth peer name eth0 netns ${GUEST}
+     ip link set tap0 addrgenmode none master vmbr99 up`,
+  );
+});
+afterEach(async () => {
+  for (const name of [NODE, GUEST]) await run("ip", ["netns", "delete", name]);
+});
+
+const GUEST_NETWORK =
+  "ip link set lo up; ip address add 192.168.20.200/24 dev eth0; ip link set eth0 up; ip route add default via 192.168.20.1";
+
+async function probe(waitSeconds = 10): Promise<Observation[]> {
+  const { stdout } = await run("ip", ["netns", "exec", GUEST, ...probeCommand(TARGETS, waitSeconds)]);
+  return observationsOf(stdout, TARGETS);
+}
+
+const outcomes = (seen: readonly Observation[]): string[] => seen.slice(0, 3).map(({ outcome }) => outcome);
+
+test("on a bridge without port and address nobody answers", async () => {
+  await inNamespace(GUEST, GUEST_NETWORK);
+  expect(outcomes(await probe())).toEqual(["silent", "silent", "silent"]);
+});
+
+test("a node that answers for its other bridges' addresses (rp_filter=0) is found by its MAC address", async () => {
+  await inNamespace(NODE, "echo 0 >/proc/sys/net/ipv4/conf/vmbr99/rp_filter");
+  await inNamespace(GUEST, GUEST_NETWORK);
+  const seen = await probe();
+  expect(outcomes(seen)).toEqual(["answered", "silent", "silent"]);
+  expect(seen[0]?.detail).toMatch(/^192\.168\.20\.1 has answered on layer 2 \(([0-9a-f]{2}:){5}[0-9a-f]{2}\)$/);
+});
+
+test("a guest that is on production's bridge in truth reaches gateway, outside and production's VM", async () => {
+  await inNamespace(
+    NODE,
+    `ip link set tap0 master vmbr0
+     ip link add vm200 address bc:24:11:00:00:01 type veth peer name tap1
+     ip link set tap1 master vmbr0 up; ip link set vm200 up`,
+  );
+  await inNamespace(GUEST, GUEST_NETWORK);
+  const seen = await probe();
+  expect(outcomes(seen)).toEqual(["answered", "answered", "answered"]);
+  expect(seen[2]?.detail).toBe("fe80::be24:11ff:fe00:1%eth0: Connection refused");
+});
+
+test("a network that comes up late is waited for, and one that never does is no silence", async () => {
+  const late = inNamespace(GUEST, `sleep 2; ${GUEST_NETWORK}`);
+  expect(outcomes(await probe())).toEqual(["silent", "silent", "silent"]);
+  await late;
+  await inNamespace(GUEST, "ip route del default; ip address flush dev eth0 scope global");
+  const seen = await probe(1);
+  expect(outcomes(seen)).toEqual(["not-sent", "not-sent", "silent"]);
+  expect(seen[0]?.detail).toBe("Network is unreachable");
+});
+
+test("a gateway that the guest has from somewhere else is asked too", async () => {
+  await inNamespace(GUEST, `${GUEST_NETWORK}; ip route replace default via 192.168.20.254`);
+  const seen = await probe();
+  expect(seen.find(({ probe: name }) => name === "its own gateway")).toMatchObject({ outcome: "silent" });
+});
