@@ -59,13 +59,14 @@ function wayBack({ target: { vmId, node }, aside }: Evidence, keys: readonly str
     "```sh",
     `grep -vE '^(${keys.join("|")}):|cloudinit' vm-${vmId}.conf >/etc/pve/qemu-server/${vmId}.conf # the file of run ${aside.began}`,
     ...keys.map((key) => moveBack(aside.vmId, key, vmId)),
-    `qm set ${vmId} --ide2 <storage>:cloudinit # only if the file names a cloud-init drive, with its key and storage`,
-    `qm set ${aside.vmId} --protection 0 && qm destroy ${aside.vmId}`,
-    `qm start ${vmId}`,
+    `qm set ${aside.vmId} --protection 0 && qm destroy ${aside.vmId} && qm start ${vmId}`,
     "```",
+    "",
+    `If the file names a cloud-init drive, make it anew before the start: \`qm set ${vmId} --ide2 <storage>:cloudinit\`, with its key and storage.`,
   ];
 }
 
 function moveBack(from: number, key: string, to: number): string {
-  return `qm disk move ${from} ${key} --target-vmid ${to} --target-disk ${key}`;
+  // Chained, so that nothing is destroyed while a disk is still in it.
+  return `qm disk move ${from} ${key} --target-vmid ${to} --target-disk ${key} &&`;
 }

@@ -27,7 +27,7 @@ export interface KeptDisk {
   readonly volume: string;
 }
 
-const TAG = "homelab-aside";
+const KEY = "homelab-aside";
 /** Proxmox takes 8192 characters; the configuration also stands in the evidence. */
 const LONGEST_CONFIG = 6000;
 /** What would be no configuration of a VM: answers of the API, and the password that Proxmox shows as asterisks. */
@@ -49,13 +49,12 @@ export function asideParameters(
   return {
     vmid: asideVmId,
     name: asideName(vmName),
-    tags: TAG,
     onboot: false,
     protection: true,
     description: [
-      `${TAG}=${began}`,
-      `${TAG}-of=${vmId} ${vmName} ${vmUuid}`,
-      `${TAG}-disks=${disks.join(",")}`,
+      `${KEY}=${began}`,
+      `${KEY}-of=${vmId} ${vmName} ${vmUuid}`,
+      `${KEY}-disks=${disks.join(",")}`,
       `Disks of VM ${vmId} as it was when emergency ${began} replaced it. Not to be started; to be removed by a person.`,
       ...(config.length > LONGEST_CONFIG
         ? ["Its configuration is in that run's evidence."]
@@ -76,9 +75,9 @@ export function parseAsideMark(description: string | undefined): AsideMark | und
   const lines = (description ?? "").split("\n").map((line) => line.trim());
   const valueOf = (key: string): string | undefined =>
     lines.find((line) => line.startsWith(`${key}=`))?.slice(key.length + 1);
-  const began = valueOf(TAG);
-  const disks = valueOf(`${TAG}-disks`);
-  const [, vmId, vmName, vmUuid] = /^(\d+) (\S+) (\S+)$/.exec(valueOf(`${TAG}-of`) ?? "") ?? [];
+  const began = valueOf(KEY);
+  const disks = valueOf(`${KEY}-disks`);
+  const [, vmId, vmName, vmUuid] = /^(\d+) (\S+) (\S+)$/.exec(valueOf(`${KEY}-of`) ?? "") ?? [];
   if (began === undefined || disks === undefined) return undefined;
   if (vmId === undefined || vmName === undefined || vmUuid === undefined) return undefined;
   return { began, vmId: Number(vmId), vmName, vmUuid, disks: disks.split(",").filter((key) => key !== "") };

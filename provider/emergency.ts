@@ -40,7 +40,7 @@ export async function lookForEmergency(
 ): Promise<EmergencyBegin> {
   const { client } = context;
   const { node, vmId, outageAt, replace } = inputs;
-  if (replace !== undefined) await awaitSteps(context, { node, vmId, replace });
+  await awaitSteps(context, inputs);
   const findings =
     outageAt === undefined
       ? ["When the outage began was not stated, so RPO counts from the start of the restore."]

@@ -3,13 +3,14 @@
  * in no state in which Proxmox would refuse half-way. Changes nothing. What comes of it is done in `set-aside.ts`.
  */
 import type { PveClient } from "../pve/client";
+import { replicationJobs } from "../pve/cluster/replication";
 import { type ClusterGuest, findGuest, isVmIdFree } from "../pve/cluster/resources";
 import { snapshotNames, vmConfig, vmStatus } from "../pve/nodes/qemu";
 import { nodeStorages } from "../pve/nodes/storage";
 import { PveTaskFailed, runningTasks, waitForTask } from "../pve/nodes/tasks";
 import { parseVolumeId } from "../pve/volume-id";
 import { type AsideMark, asideName, disksOf, type KeptDisk, parseAsideMark, unmovable } from "./aside-vm";
-import type { Replace } from "./contract/run";
+import { type LeaseInputs, type RemovalLimits, removalLimitsSchema, type Replace } from "./contract/run";
 import type { ProviderContext } from "./definition";
 import { volumesOf } from "./free-vm-id";
 import { identityIn } from "./original-identity";
@@ -46,8 +47,10 @@ export interface Replacement {
   readonly aside: AsideVm | undefined;
 }
 
-/** Limit of one step of a replacement, none of which copies data. */
-export const STEP_TIMEOUT_MS = 120_000;
+/** Limit of one step of a replacement in milliseconds: that of a VM's removal, because no step copies data. */
+export function stepTimeoutMs({ removalLimits }: { readonly removalLimits?: RemovalLimits | undefined }): number {
+  return removalLimitsSchema.parse(removalLimits ?? {}).removeTimeoutSeconds * 1000;
+}
 
 /** Storage types of Proxmox that can't rename a volume. Source: pve-storage, plugins without the feature `rename`. */
 const WITHOUT_RENAME = new Set(["iscsi", "iscsidirect", "zfs", "esxi"]);
@@ -95,13 +98,16 @@ export async function lookForReplacement(
 /** Waits for what a run that was killed has asked Proxmox to do with the two VMs. How it ended, the look that follows shows. */
 export async function awaitSteps(
   { client, signal }: Pick<ProviderContext, "client" | "signal">,
-  { node, vmId, replace: { asideVmId } }: Pick<ReplacementArgs, "node" | "vmId" | "replace">,
+  inputs: LeaseInputs,
 ): Promise<void> {
+  const { node, vmId, replace } = inputs;
+  if (replace === undefined) return;
+  const { asideVmId } = replace;
   for (const { upid, type, id } of await runningTasks(client, node)) {
     const isOurs = ["qmcreate", "qmdestroy"].includes(type) && [vmId, asideVmId].map(String).includes(id ?? "");
     const isMove = type === "qmmove" && new RegExp(`^${vmId}-\\w+>${asideVmId}-\\w+$`).test(id ?? "");
     if (!isOurs && !isMove) continue;
-    await waitForTask(client, upid, { timeoutMs: STEP_TIMEOUT_MS, signal }).catch((error: unknown) => {
+    await waitForTask(client, upid, { timeoutMs: stepTimeoutMs(inputs), signal }).catch((error: unknown) => {
       if (!(error instanceof PveTaskFailed)) throw error;
     });
   }
@@ -147,10 +153,11 @@ function identityProblems(config: Config, { archiveConfig }: ReplacementArgs): s
 }
 
 async function stateProblems(client: PveClient, { node, vmId }: ReplacementArgs, config: Config): Promise<string[]> {
-  const [status, current, snapshots] = await Promise.all([
+  const [status, current, snapshots, replications] = await Promise.all([
     vmStatus(client, node, vmId),
     vmConfig(client, node, vmId, { current: true }),
     snapshotNames(client, node, vmId),
+    replicationJobs(client, vmId),
   ]);
   const problems: string[] = [];
   if (status.status === "running") problems.push(`it runs (stop it: qm stop ${vmId})`);
@@ -164,6 +171,7 @@ async function stateProblems(client: PveClient, { node, vmId }: ReplacementArgs,
     const commands = snapshots.map((name) => `qm delsnapshot ${vmId} ${name}`).join("; ");
     problems.push(`its disks are held by the snapshots ${snapshots.join(", ")} (if nobody needs them: ${commands})`);
   }
+  for (const id of replications) problems.push(`replication job ${id} copies its disks (pvesr delete ${id})`);
   const waiting = [...new Set([...Object.keys(config), ...Object.keys(current)])].filter(
     (key) => config[key] !== current[key],
   );

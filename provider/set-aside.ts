@@ -14,7 +14,7 @@ import type { ProviderContext } from "./definition";
 import { volumesOf } from "./free-vm-id";
 import { writeFileAtomically } from "./files";
 import { appendEvent } from "./journal";
-import { type AsideVm, findAside, lookForReplacement, type Replacement, STEP_TIMEOUT_MS } from "./replacement";
+import { type AsideVm, findAside, lookForReplacement, type Replacement, stepTimeoutMs } from "./replacement";
 
 /** A VM's configuration. */
 type Config = Readonly<Record<string, string>>;
@@ -69,13 +69,17 @@ async function moveDisks(
   if (aside === undefined) await writeFileAtomically(join(run.runDir, keptConfigFile(vmId)), keptConfig(config));
   await tellBegun(inputs, replace, aside ?? { mark: { began, ...mark }, disks: [] });
   if (aside === undefined) {
-    await waitFor(context, await createVm(client, node, asideParameters(asideVmId, { began, ...mark }, config)));
+    await waitFor(
+      context,
+      inputs,
+      await createVm(client, node, asideParameters(asideVmId, { began, ...mark }, config)),
+    );
   }
   let present = config;
   for (const { disk } of left) {
     const { digest } = present;
     report("progress", `VM ${vmId}: ${disk} goes to VM ${asideVmId}`);
-    await waitFor(context, await reassignDisk(client, node, vmId, { disk, targetVmId: asideVmId, digest }));
+    await waitFor(context, inputs, await reassignDisk(client, node, vmId, { disk, targetVmId: asideVmId, digest }));
     const after = await vmConfig(client, node, vmId);
     const kept = disksOf(await vmConfig(client, node, asideVmId)).find((other) => other.disk === disk);
     if (kept === undefined || after[disk] !== undefined || !isSameBut(present, after, disk)) {
@@ -99,7 +103,7 @@ async function destroyEmptied(context: ProviderContext, inputs: RestoredVmInputs
     if (!isSameBut(emptied, present, "protection")) throw notAsSeen(inputs, "its configuration was changed");
   }
   if (disksOf(present).length > 0) throw notAsSeen(inputs, "it has disks again");
-  await waitFor(context, await destroyVm(client, node, vmId, { unreferencedDisks: false }));
+  await waitFor(context, inputs, await destroyVm(client, node, vmId, { unreferencedDisks: false }));
   try {
     await vmConfig(client, node, vmId);
     throw notAsSeen(inputs, "its destroy task ended well, but it is still there");
@@ -122,8 +126,8 @@ async function tellBegun({ run }: RestoredVmInputs, replace: Replace, { mark, di
   }
 }
 
-async function waitFor({ client, signal }: ProviderContext, upid: string): Promise<void> {
-  await waitForTask(client, upid, { timeoutMs: STEP_TIMEOUT_MS, signal });
+async function waitFor({ client, signal }: ProviderContext, inputs: RestoredVmInputs, upid: string): Promise<void> {
+  await waitForTask(client, upid, { timeoutMs: stepTimeoutMs(inputs), signal });
 }
 
 /** Whether nothing else changed: Proxmox takes a moved disk out of the boot order by itself. */

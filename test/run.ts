@@ -27,7 +27,8 @@ import { SECOND_CATALOGUE } from "./homelabs/second/catalogue";
 const REPO_DIR = resolve(__dirname, "..");
 const LAB_ID = "test";
 /** Tests that need minutes, but no machine. */
-const WITHOUT_MACHINES = "test/(faults|policy|cli/adopt|cli/drill|cli/sweep|lab/privileges|provider/replacement)/";
+const WITHOUT_MACHINES =
+  "test/(faults|policy|cli/adopt|cli/drill|cli/restore|cli/sweep|lab/privileges|provider/replacement)/";
 
 const resultSchema = z.object({
   numPassedTests: z.number(),

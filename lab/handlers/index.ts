@@ -2,6 +2,7 @@
 import { type Handler } from "../router";
 import { accessHandlers } from "./access";
 import { clusterBackupHandlers } from "./cluster/backup";
+import { replicationHandlers } from "./cluster/replication";
 import { clusterResourceHandlers } from "./cluster/resources";
 import { networkHandlers } from "./nodes/network";
 import { nodeHandlers } from "./nodes/node";
@@ -26,6 +27,7 @@ export const handlers: readonly Handler[] = [
   ...storageHandlers,
   ...clusterResourceHandlers,
   ...clusterBackupHandlers,
+  ...replicationHandlers,
   ...nodeHandlers,
   ...networkHandlers,
   ...taskHandlers,

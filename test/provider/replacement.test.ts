@@ -33,7 +33,7 @@ test("its disks are kept under another VMID with every byte, the VM comes back f
   expect(readFileSync(broken.api.requestLog, "utf8")).not.toMatch(/"force"/);
   expect(await broken.disks()).toEqual({ ...KEPT_DISKS, ...RESTORED_DISKS });
   const aside = await broken.config(ASIDE_VM);
-  expect(aside).toMatchObject({ name: "docker-aside", onboot: 0, protection: 1, tags: "homelab-aside" });
+  expect(aside).toMatchObject({ name: "docker-aside", onboot: 0, protection: 1 });
   expect(Object.keys(aside).filter((key) => /^(net|boot|ide)/.test(key))).toEqual([]);
   expect(aside).toMatchObject({
     scsi1: expect.stringContaining("backup=0") as string,

@@ -17,6 +17,7 @@ function committed(stack: string): Record<string, string> {
 const raw = {
   prod: { ...committed("prod"), ...Object.fromEntries(SECRETS.map((key) => [`homelab:${key}`, ""])) },
   drill: committed("drill"),
+  restore: committed("restore"),
 };
 
 function run(stack: string, values: Readonly<Record<string, string>>, secretKeys = SECRETS): StackConfig {
@@ -172,5 +173,31 @@ describe("reading the files without Pulumi", () => {
       "other:key": "true",
     });
     expect([...result.secretKeys]).toEqual(["secret"]);
+  });
+});
+
+describe("the consent to replace a broken VM", () => {
+  const replace = (values: Record<string, unknown>): Record<string, string> =>
+    change(raw.restore, "restore", { replace: values });
+  const GOOD = { until: "2026-11-20T12:00:00+01:00", reason: "Its root disk is damaged.", asideVmId: 8200 };
+
+  test("is absent in the committed file, and accepted whole", () => {
+    expect(run("restore", raw.restore, [])).not.toHaveProperty("restore.replace");
+    expect(run("restore", replace(GOOD), [])).toMatchObject({ restore: { replace: GOOD } });
+  });
+
+  test("names each place that is wrong", () => {
+    const text = failure("restore", replace({ until: "tomorrow", reason: "", asideVmId: 20 }), []);
+    expect(text).toContain("homelab:restore.replace.until: ");
+    expect(text).toContain('Expected: a time with zone in quotes, such as "2026-11-20T02:00:00+01:00".');
+    expect(text).toContain("homelab:restore.replace.reason: ");
+    expect(text).toContain("homelab:restore.replace.asideVmId: ");
+    expect(failure("restore", replace({}), [])).toContain("homelab:restore.replace.reason");
+  });
+
+  test("never keeps the disks under production's own VMID", () => {
+    expect(failure("restore", replace({ ...GOOD, asideVmId: 200 }), [])).toContain(
+      "homelab:restore.replace.asideVmId: 200 is production's VM (dockerVm.vmId). Expected: a free VMID, such as 8200.",
+    );
   });
 });

@@ -33,7 +33,7 @@ test("what the failed run's report says brings the old VM back as it was", async
   appendFileSync(join(broken.api.lab.spec.dir, "nodes/pve/qemu-server/200.conf"), conf.join("\n"));
   const moves = commands.flatMap((line) => {
     const [, from, disk, to, key] =
-      /^qm disk move (\d+) (\w+) --target-vmid (\d+) --target-disk (\w+)$/.exec(line) ?? [];
+      /^qm disk move (\d+) (\w+) --target-vmid (\d+) --target-disk (\w+) &&$/.exec(line) ?? [];
     return from === undefined ? [] : [{ from, disk: disk ?? "", to: to ?? "", key: key ?? "" }];
   });
   expect(moves).toHaveLength(3);

@@ -85,6 +85,28 @@ describe("refused before anything is changed, with what was found and what to do
     );
   });
 
+  test("a VM that the HA manager or a replication job works on", async () => {
+    broken.answers.set("/nodes/pve/qemu/200/status/current", { status: "stopped", ha: { managed: 1 } });
+    broken.answers.set("/cluster/replication", [
+      { id: "200-0", guest: 200 },
+      { id: "201-0", guest: 201 },
+    ]);
+    expect(await refusal()).toContain(
+      "the HA manager keeps it running (ha-manager remove vm:200); replication job 200-0 copies its disks (pvesr delete 200-0). Then run",
+    );
+  });
+
+  test("a disk on a storage that can't rename it", async () => {
+    const storages = [
+      { storage: "local-lvm", type: "iscsi", content: "images", active: 1, enabled: 1 },
+      { storage: "local", type: "dir", content: "images", active: 1, enabled: 1 },
+    ];
+    broken.answers.set("/nodes/pve/storage", storages);
+    expect(await refusal()).toContain(
+      "its disk scsi0 is on a storage of type iscsi, which can't give it to another VM",
+    );
+  });
+
   test("a template", async () => {
     edit(200, (text) => `${text}template: 1\n`);
     expect(await refusal()).toContain("it is a template");

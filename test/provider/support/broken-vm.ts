@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
+import type { z } from "zod";
 import type { Evidence } from "../../../provider/contract/evidence";
 import type { Replace, RestorePoint, RunRef } from "../../../provider/contract/run";
 import { readJournal, writeEvidence } from "../../../provider/journal";
@@ -158,12 +159,14 @@ export class BrokenVm implements AsyncDisposable {
     await this.api[Symbol.asyncDispose]();
   }
 
+  /** Answers in place of the lab's by path: for what a lab of one node can't have. */
+  readonly answers = new Map<string, unknown>();
+
   private recorded: ReadonlyMap<string, Bag> = new Map();
   private onDeath: () => void = () => undefined;
 
-  private client(death: Death | undefined): PveClient {
+  private client(death: Death = { at: Infinity, isSent: false }): PveClient {
     const client = this.api.client();
-    if (death === undefined) return client;
     let writes = 0;
     const silence = new Promise<never>(() => undefined);
     const dying = async <T>(isWrite: boolean, call: () => Promise<T>): Promise<T> => {
@@ -178,7 +181,12 @@ export class BrokenVm implements AsyncDisposable {
         const value: unknown = Reflect.get(target, name, target);
         if (typeof value !== "function") return value;
         if (!["get", "post", "put", "delete"].includes(String(name))) return value.bind(target) as unknown;
-        return (...args: unknown[]) => dying(name !== "get", async () => Reflect.apply(value, target, args) as unknown);
+        return (...args: unknown[]) =>
+          dying(name !== "get", async () => {
+            const [path, schema] = args as [string, z.ZodType];
+            const instead = name === "get" ? this.answers.get(path) : undefined;
+            return instead === undefined ? (Reflect.apply(value, target, args) as unknown) : schema.parse(instead);
+          });
       },
     });
   }
