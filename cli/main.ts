@@ -217,14 +217,17 @@ function program(setExit: (code: number) => void): Command {
     .command("restore")
     .description("the emergency: bring the Docker VM itself back from its backup, prove it, and empty the stack again")
     .option("-s, --stack <stack>", "the emergency's stack", "restore")
+    .option("--production <stack>", "production's stack", "prod")
     .option("--outage <time>", "when the outage began, such as 2026-11-20T02:00:00+01:00", parseTime)
-    .action(async ({ stack, outage }: { stack: string; outage?: string }) => {
-      const [{ runRestore }, { readRestoreConfig }, { pulumiIn }, { watchInterrupts }] = await Promise.all([
-        import("./restore/restore.ts"),
-        import("./restore/config.ts"),
-        import("./drill/pulumi.ts"),
-        import("./interrupt.ts"),
-      ]);
+    .action(async ({ stack, production, outage }: { stack: string; production: string; outage?: string }) => {
+      const [{ runRestore }, { readRestoreConfig }, { readProdConfig }, { pulumiIn }, { watchInterrupts }] =
+        await Promise.all([
+          import("./restore/restore.ts"),
+          import("./restore/config.ts"),
+          import("./lab/stack-files.ts"),
+          import("./drill/pulumi.ts"),
+          import("./interrupt.ts"),
+        ]);
       const projectDir = process.cwd();
       const config = await readRestoreConfig(projectDir, stack);
       await withProgress("restore", async (progress) => {
@@ -233,8 +236,10 @@ function program(setExit: (code: number) => void): Command {
         );
         const outageAt = outage === undefined ? {} : { outageAt: outage };
         const pulumi = pulumiIn(projectDir);
+        const prod = { stack: production, read: () => readProdConfig(projectDir, production) };
+        const { signal } = interruption;
         setExit(
-          await runRestore({ config, stack, projectDir, ...outageAt, pulumi, progress, signal: interruption.signal }),
+          await runRestore({ config, stack, projectDir, production: prod, ...outageAt, pulumi, progress, signal }),
         );
       });
     });

@@ -5,7 +5,7 @@
 import { asideSummary } from "../../provider/aside-report";
 import { listRuns, readNewEvidence } from "../rehearsal/evidence";
 import { PveClient } from "../../pve/client";
-import type { RestoreConfig } from "../../stacks/config";
+import type { ProdConfig, RestoreConfig } from "../../stacks/config";
 import { CliError } from "../errors";
 import type { Progress } from "../progress";
 import { explainStart } from "../pulumi-errors";
@@ -13,13 +13,17 @@ import { claimingRuns, claimStack } from "../drill/claim";
 import { problemIn, type RunPulumi } from "../drill/pulumi";
 import { clearingDeadLocks } from "../drill/stack-lock";
 import { mendingStateFiles } from "../drill/state-files";
+import { defineBackupStorage } from "./backup-storage";
 import { copyWithOutage } from "./config";
+import { prepareLanding } from "./landing";
 import { makeReady, passedRun, step } from "./recovery";
 
 export interface RestoreArgs {
   readonly config: RestoreConfig;
   readonly stack: string;
   readonly projectDir: string;
+  /** Production's stack: its name, and how to read its file, which is needed only on a node without backup storage. */
+  readonly production: { readonly stack: string; readonly read: () => Promise<ProdConfig> };
   /** When the outage began, ISO 8601; absent: as in the stack file. */
   readonly outageAt?: string;
   readonly pulumi: RunPulumi;
@@ -36,13 +40,16 @@ export async function runRestore(given: RestoreArgs): Promise<number> {
   const tell = (line: string): void => progress.line(line);
   const mending = mendingStateFiles(given.pulumi, { stack, projectDir: given.projectDir }, tell);
   const pulumi = clearingDeadLocks(mending, stack, tell);
+  const { client = new PveClient() } = given;
   await using claim = await claimStack({ command: "restore", evidenceDir, stack });
+  const defined = await defineBackupStorage({ client, config, readProduction: given.production.read });
+  if (defined !== undefined) tell(`Defined ${defined}, as production declares it.`);
   const args = { stack, evidenceDir, pulumi, progress };
   await makeReady(args);
-  const passed = await passedRun(given.client ?? new PveClient(), evidenceDir, claim.abandoned);
+  const passed = await passedRun(client, evidenceDir, claim.abandoned);
   if (passed !== undefined) {
     progress.line(`Run ${passed} had restored the VM and passed when its command was killed; nothing is left to do.`);
-    return await conclude(given, passed);
+    return await conclude(given, client, passed);
   }
   const before = await emergencies(evidenceDir);
   await using copy = outageAt === undefined ? undefined : await copyWithOutage(projectDir, stack, outageAt);
@@ -52,7 +59,7 @@ export async function runRestore(given: RestoreArgs): Promise<number> {
   const down = await step(args, "forgetting the run", (onLine) => pulumi(["destroy", ...common], { onLine }));
   const run = (await emergencies(evidenceDir)).filter((name) => !before.includes(name)).at(-1);
   if (run === undefined) throw new CliError(explainStart(up.output, stack) ?? problemIn(up));
-  const exitCode = await conclude(given, run);
+  const exitCode = await conclude(given, client, run);
   if (down.code !== 0) {
     throw new CliError(
       `Unable to empty stack ${stack} after the restore: ${problemIn(down)}\nRemove the cause and run pulumi destroy -s ${stack}; ` +
@@ -64,7 +71,8 @@ export async function runRestore(given: RestoreArgs): Promise<number> {
 }
 
 /** Tells how the run ended. Gives the exit code. */
-async function conclude({ config, progress }: RestoreArgs, run: string): Promise<number> {
+async function conclude(given: RestoreArgs, client: PveClient, run: string): Promise<number> {
+  const { config, production, pulumi, progress } = given;
   const evidenceDir = config.files.evidence;
   const others = (await listRuns(evidenceDir)).filter((name) => name !== run);
   const { evidence, reportFile } = await readNewEvidence(evidenceDir, others);
@@ -74,7 +82,7 @@ async function conclude({ config, progress }: RestoreArgs, run: string): Promise
   const aside = asideSummary(evidence);
   if (aside !== undefined) progress.line(`old VM   ${aside}`);
   if (evidence.verdict !== "passed") return 1;
-  progress.line("next     pulumi up -s prod --refresh brings what is newer than the backup");
+  await prepareLanding({ client, pulumi, production: production.stack, print: (line) => progress.line(line) });
   return 0;
 }
 
