@@ -19,13 +19,17 @@ import { tokenVariable } from "../cli/lab/tokens";
 import { bringLabUp, type RunningLab } from "../cli/lab/up";
 import { withLab } from "../cli/lab/with-lab";
 import { Progress } from "../cli/progress";
+import { loadCatalogue } from "../services/catalogue";
 import { cacheDir } from "../toolchain/cache";
 import { ensureToolchain } from "../toolchain/ensure";
 import { writeProjectFolder } from "./homelabs/project";
+import { bringBack, keepOutside, moveToNode, operatorIn, OTHER_NODE } from "./emergency/outside";
 import { SECOND_CATALOGUE } from "./homelabs/second/catalogue";
 
 const REPO_DIR = resolve(__dirname, "..");
 const LAB_ID = "test";
+const EMERGENCY = "test/emergency/emergency";
+const LOST_HOST = "test/emergency/lost-host";
 /** Tests that need minutes, but no machine. */
 const WITHOUT_MACHINES =
   "test/(faults|policy|cli/adopt|cli/drill|cli/restore|cli/sweep|lab/privileges|provider/replacement)/";
@@ -155,25 +159,61 @@ async function runKills(progress: Progress, patterns: readonly string[]): Promis
   });
 }
 
-/** The emergency, in a lab that may lose its production. */
+/** The emergency, in a lab that may lose its production; then the loss of its host, of which the NAS and the operator remain. */
 async function runEmergency(progress: Progress, patterns: readonly string[]): Promise<void> {
   const id = "emergency";
   const files = await readStackFiles(REPO_DIR);
-  await withLab({ id, repoDir: REPO_DIR, progress, keepOnSuccess: false }, async () => {
-    const prepared = await prepareLab(files.images, progress);
-    const evidenceDir = join("/var/tmp", `homelab-${id}`, "drills");
-    const lab = await bringLabUp({
-      ...{ id, repoDir: REPO_DIR, files, prepared, progress, evidenceDir },
-      scheduler: false,
+  const outside = mkdtempSync(join(tmpdir(), "homelab-outside-"));
+  try {
+    await withLab({ id, repoDir: REPO_DIR, progress, keepOnSuccess: false }, async () => {
+      const prepared = await prepareLab(files.images, progress);
+      const evidenceDir = join("/var/tmp", `homelab-${id}`, "drills");
+      const lab = await bringLabUp({
+        ...{ id, repoDir: REPO_DIR, files, prepared, progress, evidenceDir },
+        scheduler: false,
+      });
+      progress.line("the emergency");
+      await jest({
+        command: (file) =>
+          insideNamespace(lab.paths, [process.execPath, ...jestArgs("lab", file, [...patterns, EMERGENCY])]),
+        cwd: REPO_DIR,
+        env: rehearsalEnvironment(lab, evidenceDir),
+      });
+      keepOutside(lab, outside);
     });
-    progress.line("the emergency");
-    await jest({
-      command: (file) =>
-        insideNamespace(lab.paths, [process.execPath, ...jestArgs("lab", file, [...patterns, "test/emergency/"])]),
-      cwd: REPO_DIR,
-      env: rehearsalEnvironment(lab, evidenceDir),
+    await runLostHost(progress, patterns, outside);
+  } finally {
+    rmSync(outside, { recursive: true });
+  }
+}
+
+async function runLostHost(progress: Progress, patterns: readonly string[], outside: string): Promise<void> {
+  const id = "lost-host";
+  const repoDir = mkdtempSync(join(tmpdir(), "homelab-lost-host-"));
+  try {
+    writeProjectFolder(repoDir, REPO_DIR, loadCatalogue(join(REPO_DIR, "services")));
+    moveToNode(repoDir, OTHER_NODE);
+    const files = await readStackFiles(repoDir);
+    await withLab({ id, repoDir, progress, keepOnSuccess: false }, async () => {
+      const prepared = await prepareLab(files.images, progress);
+      const evidenceDir = join("/var/tmp", `homelab-${id}`, "drills");
+      const operator = operatorIn(outside);
+      const lab = await bringLabUp({
+        ...{ id, repoDir, files, prepared, progress, evidenceDir, operator },
+        scheduler: false,
+      });
+      bringBack(outside, lab);
+      progress.line("an empty second node and the NAS");
+      await jest({
+        command: (file) =>
+          insideNamespace(lab.paths, [process.execPath, ...jestArgs("lab", file, [...patterns, LOST_HOST])]),
+        cwd: REPO_DIR,
+        env: rehearsalEnvironment(lab, evidenceDir),
+      });
     });
-  });
+  } finally {
+    rmSync(repoDir, { recursive: true });
+  }
 }
 
 /** The whole way on the second homelab, whose project folder lies beside the lab's own. */

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runOrThrow } from "../command";
 import { nodeCommand } from "./node-command";
@@ -13,10 +13,12 @@ const LINKED = [
   ...["node_modules", "package.json", "tsconfig.json"],
 ];
 
-/** Makes the lab's key pair and returns its public line. */
-export async function makeSshKey(paths: LabPaths): Promise<string> {
+/** Makes the lab's key, or takes the one that its operator has, and returns its public line. */
+export async function makeSshKey(paths: LabPaths, existing?: string): Promise<string> {
   await mkdir(join(paths.home, ".ssh"), { recursive: true, mode: 0o700 });
-  await runOrThrow("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", `homelab-${paths.id}`, "-f", paths.sshKey]);
+  if (existing !== undefined) await copyFile(existing, paths.sshKey);
+  else
+    await runOrThrow("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", `homelab-${paths.id}`, "-f", paths.sshKey]);
   await chmod(paths.sshKey, 0o600);
   return (await runOrThrow("ssh-keygen", ["-y", "-f", paths.sshKey])).trim();
 }

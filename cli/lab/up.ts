@@ -36,8 +36,18 @@ export interface LabUpArgs {
   readonly scheduler: boolean;
   /** The only stack that is made; default: all. */
   readonly onlyStack?: string;
+  /** What the operator has from before; default: generated. */
+  readonly operator?: Operator;
   /** Least size of the storages that hold disks; default: what every lab has. */
   readonly storageBytes?: number;
+}
+
+/** What outlives a lost host. Secret. */
+export interface Operator {
+  /** Values by key. */
+  readonly secrets: Readonly<Record<string, string>>;
+  /** Private half of the key that the Docker VM knows. */
+  readonly sshKeyFile: string;
 }
 
 /** A lab whose APIs answer, with its stacks made and their secrets set. */
@@ -107,7 +117,8 @@ export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
     passphrase: randomBytes(24).toString("hex"),
     outer: process.env,
   });
-  const secrets = Object.fromEntries(files.secretKeys.map((key) => [key, randomBytes(24).toString("hex")]));
+  const secrets =
+    args.operator?.secrets ?? Object.fromEntries(files.secretKeys.map((key) => [key, randomBytes(24).toString("hex")]));
 
   await progress.step("starting the lab", async ({ detail }) => {
     detail("network namespace");
@@ -118,7 +129,7 @@ export async function bringLabUp(args: LabUpArgs): Promise<RunningLab> {
     await writeTokens(paths, tokens);
     await writeFile(paths.secretsFile, JSON.stringify(secrets, undefined, 2), { mode: 0o600 });
     detail("project folder");
-    const sshPublicKey = await makeSshKey(paths);
+    const sshPublicKey = await makeSshKey(paths, args.operator?.sshKeyFile);
     const overlay = await writeProject(paths, repoDir, files, {
       stacks: files.stacks,
       evidenceDir: args.evidenceDir,

@@ -4,8 +4,6 @@
  *
  * What this does not prove: anything about a real Proxmox VE beyond its documented API.
  */
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
 import { z } from "zod";
 import { listRuns, readNewEvidence } from "../../cli/rehearsal/evidence";
 import { nodeCommand } from "../../cli/lab/node-command";
@@ -23,6 +21,8 @@ import {
   requests,
   run,
 } from "../support/rehearsal-lab";
+import { lostStateTests } from "./lost-state";
+import { archivesOn } from "./outside";
 
 const MINUTE = 60_000;
 const VM = 200;
@@ -50,11 +50,7 @@ async function vms(): Promise<number[]> {
   return guests.map(({ vmid }) => vmid);
 }
 
-function archives(): string[] {
-  return readdirSync(join(lab().dir, "fs/mnt/pve/nas/dump"))
-    .filter((name) => name.endsWith(".vma.zst"))
-    .sort();
-}
+const archives = (): string[] => archivesOn(lab().dir);
 
 function writesSince(count: number): string[] {
   return requests()
@@ -158,7 +154,7 @@ test(
 );
 
 test(
-  "a lost host: where the storage is gone too, no empty VM is made, before and after it is defined again",
+  "where the storage is gone too, no empty VM is made, before and after it is defined again",
   async () => {
     await loseVm();
     const storage = await client.get("/storage/nas", z.looseObject({ path: z.string() }));
@@ -201,3 +197,5 @@ test(
   },
   20 * MINUTE,
 );
+
+describe("the state is lost", lostStateTests);

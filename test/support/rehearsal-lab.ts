@@ -79,8 +79,8 @@ export async function backupNow(): Promise<string> {
 }
 
 /** Runs a shell command in a VM through its guest agent; throws unless it ends with code 0. */
-export async function inGuest(vmId: number, command: string, timeoutMs = 120_000): Promise<string> {
-  const result = await runInGuest(client, { node: "pve", vmId }, ["/bin/sh", "-c", command], { timeoutMs });
+export async function inGuest(vmId: number, command: string, { node = "pve" } = {}): Promise<string> {
+  const result = await runInGuest(client, { node, vmId }, ["/bin/sh", "-c", command], { timeoutMs: 120_000 });
   if (result.exitCode !== 0) throw new Error(`"${command}" in VM ${vmId}: ${result.stderr}${result.stdout}`);
   return result.stdout.trim();
 }
