@@ -176,6 +176,8 @@ export async function closeDeadRuns(evidenceDir: string, host = hostname()): Pro
       dead.problems.push(run.problem);
       continue;
     }
+    // A refusal is one event: only its evidence can be missing.
+    if (run.events.some(({ type }) => type === "run-refused")) await writeEvidence(run.runDir);
     const started = run.events.find((event) => event.type === "run-started");
     if (started === undefined || (started.host ?? host) !== host) continue;
     if (await isProcessAlive(started.pid, new Date(started.at))) continue;

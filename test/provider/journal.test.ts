@@ -69,6 +69,25 @@ test("dead runs are closed once, living and ended ones are left alone", async ()
   expect(await readFile(join(ref("1-dead").runDir, "report.md"), "utf8")).toContain("ended without a verdict");
 });
 
+test("a run that had ended or was refused gets the evidence that a crash kept it from", async () => {
+  await start("1-ended", 2 ** 22 - 1);
+  await appendEvent(ref("1-ended"), { type: "run-ended", verdict: "failed", reasons: ["it did not boot"] });
+  const targets = { rtoTargetSeconds: 1, rpoTargetSeconds: 1, environmentNotes: [] };
+  await appendEvent(ref("2-refused"), {
+    ...{ type: "run-refused", kind: "drill", stack: "drill", node: "pve", vmId: 9200, vmName: "d", sourceVmId: 200 },
+    ...{ ...targets, restorePoint: null, reason: "there is no archive" },
+  });
+  expect(await closeDeadRuns(evidenceDir)).toEqual({ closed: [], problems: [] });
+  for (const [run, reason] of [
+    ["1-ended", "it did not boot"],
+    ["2-refused", "there is no archive"],
+  ] as const) {
+    for (const file of ["drill.json", "report.md"]) {
+      expect(await readFile(join(ref(run).runDir, file), "utf8")).toContain(reason);
+    }
+  }
+});
+
 test("the newest run on a VMID is found, and a missing folder has none", async () => {
   await start("2026-1");
   await start("2026-2");
