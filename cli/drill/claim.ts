@@ -3,9 +3,10 @@
  * while it does. One that was killed leaves the file, with the runs that it had begun and was to bring to their end: a drill's
  * are nobody's then, even those with a verdict, and a restore's may have restored everything.
  */
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { readFileIfThere, writeFileAtomically } from "../../provider/files";
 import { isProcessAlive } from "../../provider/process-alive";
@@ -40,14 +41,19 @@ export async function claimStack(args: ClaimArgs): Promise<Claim> {
   const { command, evidenceDir, stack } = args;
   const file = join(evidenceDir, `.${command}-${encodeURIComponent(stack)}.json`);
   await mkdir(evidenceDir, { recursive: true });
-  const abandoned = await takeOver(file, args);
+  const dead = await deadClaim(file, args);
+  const abandoned = dead?.runs ?? [];
   const own = { pid: process.pid, host: hostname(), startedAt: new Date().toISOString() };
   // Abandoned runs stay in it until they are removed: this process may be killed as well.
   const runs = [...abandoned];
   const content = (): string => `${JSON.stringify({ ...own, runs })}\n`;
-  await writeFile(file, content(), { flag: "wx" }).catch((error: unknown) => {
-    throw hasCode(error, "EEXIST") ? refusal(args, file, "another process has just begun") : error;
-  });
+  if (dead === undefined) {
+    await writeFile(file, content(), { flag: "wx" }).catch((error: unknown) => {
+      throw hasCode(error, "EEXIST") ? refusal(args, file, "another process has just begun") : error;
+    });
+  } else {
+    await takeOver(file, content(), args);
+  }
   let written: Promise<void> = Promise.resolve();
   return {
     abandoned,
@@ -62,18 +68,30 @@ export async function claimStack(args: ClaimArgs): Promise<Claim> {
   };
 }
 
-/** Removes the file of a dead command and gives the runs in it. */
-async function takeOver(file: string, args: ClaimArgs): Promise<readonly string[]> {
+/** What a dead command left; undefined: nothing. @throws CliError when it may live */
+async function deadClaim(file: string, args: ClaimArgs): Promise<{ readonly runs: readonly string[] } | undefined> {
   const text = await readFileIfThere(file);
-  if (text === undefined) return [];
+  if (text === undefined) return undefined;
   const { data } = claimSchema.safeParse(parse(text));
-  if (data !== undefined) {
-    const { pid, host, startedAt } = data;
-    const who = `process ${pid} on ${host} works on it since ${startedAt}`;
-    if (host !== hostname() || (await isProcessAlive(pid, new Date(startedAt)))) throw refusal(args, file, who);
+  if (data === undefined) return { runs: [] };
+  const { pid, host, startedAt } = data;
+  const who = `process ${pid} on ${host} works on it since ${startedAt}`;
+  if (host !== hostname() || (await isProcessAlive(pid, new Date(startedAt)))) throw refusal(args, file, who);
+  return data;
+}
+
+/** Longest time between two processes that look at one dead claim at once, and both write. */
+const RACE_MS = 50;
+
+/** Replaces a dead claim in one step: were it removed first, a kill just then would lose its runs. */
+async function takeOver(file: string, content: string, args: ClaimArgs): Promise<void> {
+  for (const name of await readdir(args.evidenceDir)) {
+    const isHalfWritten = name.startsWith(`${basename(file)}.`) && name.endsWith(".tmp");
+    if (isHalfWritten) await rm(join(args.evidenceDir, name), { force: true });
   }
-  await rm(file, { force: true });
-  return data?.runs ?? [];
+  await writeFileAtomically(file, content);
+  await delay(RACE_MS);
+  if ((await readFileIfThere(file)) !== content) throw refusal(args, file, "another process has just begun");
 }
 
 /** A file that a crash cut off is no claim. */

@@ -48,7 +48,10 @@ export async function runRestore(given: RestoreArgs): Promise<number> {
   await makeReady(args);
   const passed = await passedRun(client, evidenceDir, claim.abandoned);
   if (passed !== undefined) {
-    progress.line(`Run ${passed} had restored the VM and passed when its command was killed; nothing is left to do.`);
+    tell(
+      `Run ${passed} had restored VM ${config.dockerVm.vmId} and passed before its command was killed, so only the stack was ` +
+        "emptied. If the VM has broken since, run this again.",
+    );
     return await conclude(given, client, passed);
   }
   const before = await emergencies(evidenceDir);

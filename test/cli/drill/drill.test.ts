@@ -269,9 +269,10 @@ describe("a drill that stands", () => {
     );
     expect(commands).toEqual([]);
     await writeFile(file, JSON.stringify(claim));
+    await writeFile(`${file}.76e92558.tmp`, "");
     expect(await drill({})).toBe(0);
     expect(commands).toEqual(["destroy configured", "up configured", "destroy configured"]);
-    await expect(readFile(file)).rejects.toThrow("ENOENT");
+    expect((await readdir(config.files.evidence)).filter((name) => name.startsWith("."))).toEqual([]);
   });
 
   test("and can't be removed stops the command", async () => {
