@@ -32,7 +32,7 @@ const EMERGENCY = "test/emergency/emergency";
 const LOST_HOST = "test/emergency/lost-host";
 /** Tests that need minutes, but no machine. */
 const WITHOUT_MACHINES =
-  "test/(faults|policy|cli/adopt|cli/drill|cli/restore|cli/sweep|lab/privileges|provider/replacement)/";
+  "test/((faults|policy|cli/adopt|cli/drill|cli/restore|cli/sweep|lab/privileges|provider/replacement)/|crash/bare)";
 
 const resultSchema = z.object({
   numPassedTests: z.number(),

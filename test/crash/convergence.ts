@@ -22,8 +22,13 @@ export async function lookAfterKill(lab: CrashLab): Promise<AfterKill> {
 }
 
 /** What does not hold; nothing if the command converged. */
-export async function problemsOf(lab: CrashLab, stack: Stack, killed: AfterKill, again: Ended): Promise<string[]> {
-  const problems = again.code === 0 ? [] : [`the same command ended with ${again.code}`];
+export async function problemsOf(
+  lab: CrashLab,
+  stack: Stack,
+  killed: AfterKill,
+  again: Ended | undefined,
+): Promise<string[]> {
+  const problems = again?.code === 0 ? [] : [`the same command ended with ${again?.code}`];
   problems.push(...(await remains(lab, stack)));
   problems.push(...(stack === "restore" ? await notAsInArchive(lab.apis) : []));
   problems.push(...(await evidenceProblems(lab, stack, killed)));

@@ -41,6 +41,12 @@ test("further ones lie between two moments, always the same for a seed", () => {
   expect(names(2, 50)).not.toEqual(names(1, 50));
 });
 
+test("half of the drawn ones are followed by another, at a boundary of the same command", () => {
+  const twice = planPoints([RUN], 1, 50).flatMap(({ again }) => again ?? []);
+  expect(twice).toHaveLength(22);
+  expect(twice.every(({ delayMs, phase }) => delayMs === 0 && phase.startsWith("drill"))).toBe(true);
+});
+
 test("a sample takes from each phase in turn and no point twice", () => {
   const points = planPoints([RUN], 1, 0);
   const sample = samplePoints(points, 3, 4);

@@ -25,10 +25,13 @@ export interface TimedMoment extends Moment {
 export interface KillPoint extends Moment {
   /** How long after the moment; 0: exactly there. */
   readonly delayMs: number;
+  /** Where the same command is killed when it runs again, if it comes there. */
+  readonly again?: KillPoint;
 }
 
-export function describePoint({ phase, what, nth, when, delayMs }: KillPoint): string {
-  return `${phase}: ${delayMs > 0 ? `${delayMs} ms ` : ""}${when} ${what} #${nth}`;
+export function describePoint({ phase, what, nth, when, delayMs, again }: KillPoint): string {
+  const then = again === undefined ? "" : `, then ${describePoint(again)}`;
+  return `${phase}: ${delayMs > 0 ? `${delayMs} ms ` : ""}${when} ${what} #${nth}${then}`;
 }
 
 /** Calls that are repeated until something has come true: how often is chance. */
@@ -39,7 +42,8 @@ const SURE_POLLS = 2;
 
 /**
  * Every boundary of a reference run: before each call, after each that changes something (a look that was answered and one
- * that was not made leave the same), after each local moment. Then times between two moments, drawn from the seed, up to `count`.
+ * that was not made leave the same), after each local moment. Then times between two moments, drawn from the seed, up to `count`;
+ * at half of these the command that runs again is killed too, at a boundary.
  */
 export function planPoints(runs: readonly (readonly TimedMoment[])[], seed: number, count: number): KillPoint[] {
   const random = randomOf(seed);
@@ -56,9 +60,18 @@ export function planPoints(runs: readonly (readonly TimedMoment[])[], seed: numb
   );
   while (points.length < count && gaps.length > 0) {
     const { moment, gapMs } = gaps[Math.floor(random() * gaps.length)] as (typeof gaps)[number];
-    points.push({ ...withoutTime(moment), delayMs: 1 + Math.floor(random() * (gapMs - 1)) });
+    const point: KillPoint = { ...withoutTime(moment), delayMs: 1 + Math.floor(random() * (gapMs - 1)) };
+    const next = boundaries.filter(({ phase }) => commandOf(phase) === commandOf(point.phase));
+    const second = next[Math.floor(random() * next.length)];
+    const isTwice = points.length % 2 === 0 && second !== undefined;
+    points.push(isTwice ? { ...point, again: { ...withoutTime(second), delayMs: 0 } } : point);
   }
   return points;
+}
+
+/** `homelab drill` or `homelab restore`. */
+export function commandOf(phase: Phase): "drill" | "restore" {
+  return phase === "drill up" || phase === "drill destroy" ? "drill" : "restore";
 }
 
 /** Shorter gaps are not worth a time of their own. */

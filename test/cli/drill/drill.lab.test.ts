@@ -1,15 +1,12 @@
 /** `homelab drill` with real Pulumi, the real provider and the lab's Proxmox API, without machines: no guest ever answers. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { readdir, readFile, rm } from "node:fs/promises";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { readDrillConfig } from "../../../cli/drill/config";
 import { type DrillArgs, runDrills } from "../../../cli/drill/drill";
 import { pulumiIn } from "../../../cli/drill/pulumi";
 import { Interrupted } from "../../../cli/errors";
 import { Progress } from "../../../cli/progress";
-import { evidenceSchema } from "../../../provider/contract/evidence";
 import { parseVmConfig } from "../../../pve/vm-config";
 import { Workspace } from "../../bad-input/workspace";
 import { ApiLab, TOKEN } from "../../lab/api-lab";
@@ -90,43 +87,6 @@ async function drill(more: Partial<DrillArgs> = {}): Promise<number> {
 const table = (): string[] =>
   lines.filter((line) => /^(?:vzdump|none)/.test(line)).map((line) => line.replaceAll(/ {2,}/g, " | "));
 
-/** A process and everything that it has started, the youngest last. */
-function treeOf(pid: number): number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
-  return [pid, ...(children === "" ? [] : children.split(" ").flatMap((child) => treeOf(Number(child))))];
-}
-
-/** `homelab drill` as a process of its own, killed with everything that it has started as soon as this holds. */
-async function killDrillWhen(holds: () => boolean): Promise<void> {
-  const main = path.resolve(__dirname, "../../../cli/main.ts");
-  const child = spawn(process.execPath, ["--import", "tsx", main, "drill"], { cwd: workspace.project, env });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += String(chunk)));
-  const ended = new Promise<NodeJS.Signals | number | null>((resolve) =>
-    child.once("exit", (code, signal) => resolve(signal ?? code)),
-  );
-  const watch = setInterval(() => {
-    if (!holds() || child.pid === undefined) return;
-    clearInterval(watch);
-    for (const pid of treeOf(child.pid)) process.kill(pid, "SIGKILL");
-  }, 20);
-  try {
-    expect([await ended, output]).toEqual(["SIGKILL", output]);
-  } finally {
-    clearInterval(watch);
-  }
-}
-
-const requests = (pattern: RegExp): number => readFileSync(api.requestLog, "utf8").match(pattern)?.length ?? 0;
-
-/** Verdicts of all runs, oldest first. */
-async function verdicts(): Promise<string[]> {
-  const dir = path.join(workspace.project, "drills");
-  const runs = (await readdir(dir)).filter((name) => /^\d/.test(name)).sort();
-  const texts = await Promise.all(runs.map((run) => readFile(path.join(dir, run, "drill.json"), "utf8")));
-  return texts.map((text) => evidenceSchema.parse(JSON.parse(text)).verdict);
-}
-
 /** Nothing of a drill is left in the cluster. */
 async function expectNothingLeft(): Promise<void> {
   expect(api.lab.guests.exists(9200)).toBe(false);
@@ -185,46 +145,3 @@ test("Ctrl-C cancels the drill under way, removes its VM and ends its run as abo
   await expectNothingLeft();
   expect(await readdir(path.join(workspace.project, "drills"))).toHaveLength(4);
 });
-
-describe("a drill that is killed with everything that it has started is cleaned up by the next, which runs", () => {
-  beforeEach(() => rm(path.join(workspace.project, "drills"), { recursive: true, force: true }));
-
-  async function expectRecovery(...expected: string[]): Promise<void> {
-    await workspace.write({ drill: [["agentSeconds: 600", "agentSeconds: 1"]] });
-    expect(await drill()).toBe(1);
-    expect(table()[0]).toContain("| failed | - | - | phase agent failed: Unable to reach the guest agent of VM 9200");
-    expect(await verdicts()).toEqual(expected);
-    await expectNothingLeft();
-  }
-
-  test("in the middle of its restore", async () => {
-    const { onRestore } = api.backups;
-    const restores = api.backups.restores.length;
-    // As the engine does it: a stopped restore leaves an empty configuration without a lock.
-    api.backups.onRestore = async (request, { signal }) => {
-      await once(signal, "abort");
-      await request.removeLock();
-      throw signal.reason;
-    };
-    try {
-      await killDrillWhen(() => api.backups.restores.length > restores);
-    } finally {
-      api.backups.onRestore = onRestore;
-    }
-    await expectRecovery("aborted", "failed");
-  });
-
-  test("while its VM runs", async () => {
-    await workspace.write({});
-    await killDrillWhen(() => api.machines.running.has(9200));
-    await expectRecovery("aborted", "failed");
-  });
-
-  test("in the middle of its destroy", async () => {
-    const destroys = requests(DESTROY);
-    await killDrillWhen(() => requests(DESTROY) > destroys);
-    await expectRecovery("failed", "failed");
-  });
-});
-
-const DESTROY = /"DELETE"[^\n]*\/qemu\/9200/g;
