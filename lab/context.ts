@@ -5,6 +5,7 @@ import { notEmulated } from "./errors";
 import { type Faults } from "./faults/faults";
 import { type Guests } from "./guests";
 import { type Pools } from "./pools";
+import { type AccessList } from "./privileges/access-list";
 import { type LabSpec } from "./spec";
 import { type LabVolumes } from "./storage";
 import { type StorageConfig } from "./storage-config";
@@ -25,6 +26,7 @@ export interface Lab {
   readonly backups: BackupEngine;
   readonly jobs: BackupJobs;
   readonly pools: Pools;
+  readonly acl: AccessList;
   readonly faults: Faults;
 }
 

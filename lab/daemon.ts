@@ -12,6 +12,7 @@ import { Guests } from "./guests";
 import { writeJsonFile } from "./json-file";
 import { startOutside } from "./outside";
 import { Pools } from "./pools";
+import { AccessList } from "./privileges/access-list";
 import { createMachineRunner, setUpBridges } from "./qemu";
 import { startRegistry } from "./registry/server";
 import { startScheduler } from "./scheduler";
@@ -138,7 +139,8 @@ export function createLab(
     machines,
     backups,
     jobs: new BackupJobs(spec.dir),
-    pools: new Pools(spec.dir),
+    pools: new Pools(spec.dir, spec.access?.pools),
+    acl: new AccessList(spec.dir, spec.access),
     faults,
   };
   return { lab, stopMachines: async () => machines[Symbol.asyncDispose]() };

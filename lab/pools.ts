@@ -16,9 +16,11 @@ export class Pools {
   private readonly file: string;
   private pools: Pool[];
 
-  constructor(dir: string) {
+  /** @param made Pools that are there when the lab begins. */
+  constructor(dir: string, made: readonly Pick<Pool, "poolid" | "vms">[] = []) {
     this.file = join(dir, "etc", "pools.json");
-    this.pools = z.array(poolSchema).parse(readJsonFile(this.file) ?? []);
+    const begin = made.map(({ poolid, vms }) => ({ poolid, vms, storages: [] }));
+    this.pools = z.array(poolSchema).parse(readJsonFile(this.file) ?? begin);
   }
 
   list(): readonly Pool[] {
@@ -37,6 +39,14 @@ export class Pools {
   put(pool: Pool): void {
     this.pools = [...this.pools.filter(({ poolid }) => poolid !== pool.poolid), pool];
     this.save();
+  }
+
+  /** Puts a new guest into a pool, and out of any other. Source: `PVE::AccessControl::add_vm_to_pool`. */
+  addGuest(id: string, vmId: number): void {
+    const pool = this.find(id);
+    if (pool === undefined) return;
+    this.forgetGuest(vmId);
+    this.put({ ...pool, vms: [...pool.vms.filter((other) => other !== vmId), vmId] });
   }
 
   remove(id: string): void {

@@ -39,7 +39,7 @@ const SECRETS = new Set(["cipassword", "password", "input-data", "sshkeys"]);
 /** Resolves when the server listens. */
 export async function startApiServer(args: ApiServerArgs): Promise<ApiServer> {
   const router = new Router(handlers);
-  const control = new AccessControl(args.lab.spec.access, args.lab.pools);
+  const control = new AccessControl(args.lab.acl, args.lab.pools);
   const server = createServer(
     { key: args.tls.key, cert: args.tls.cert, minVersion: "TLSv1.3", ALPNProtocols: ["http/1.1"] },
     (request, response) => {

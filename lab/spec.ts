@@ -30,22 +30,25 @@ const labStorageSchema = z.strictObject({
 /** A file that the emulated node can download (`download-url`); everything else is unreachable. */
 const labDownloadSchema = z.strictObject({ url: z.string(), file: z.string() });
 
+/** One role on one path. */
+export const aclEntrySchema = z.strictObject({
+  path: z.string(),
+  /** User (`name@realm`) or token (`name@realm!token`). */
+  who: z.string(),
+  role: z.string(),
+  /** Whether it reaches the paths below. */
+  propagate: z.boolean(),
+});
+
 /** Who may do what, as in PVE's `user.cfg`. */
 const accessSchema = z.strictObject({
   /** Privileges by role; `Administrator` and `NoAccess` are PVE's own. */
   roles: z.record(z.string(), z.array(z.enum(PRIVILEGES))),
-  acl: z.array(
-    z.strictObject({
-      path: z.string(),
-      /** User (`name@realm`) or token (`name@realm!token`). */
-      who: z.string(),
-      role: z.string(),
-      /** Whether it reaches the paths below. */
-      propagate: z.boolean(),
-    }),
-  ),
+  acl: z.array(aclEntrySchema),
   /** Tokens with privileges of their own (`privsep`), which never go beyond their user's. The others have their user's. */
   separatedTokens: z.array(z.string()),
+  /** Pools that somebody made before the lab began, with VMIDs that belong to them, also of VMs that are not there. Absent: none. */
+  pools: z.array(z.strictObject({ poolid: z.string(), vms: z.array(z.number().int()) })).optional(),
 });
 
 export const labSpecSchema = z.strictObject({

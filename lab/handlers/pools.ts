@@ -71,9 +71,13 @@ export const poolHandlers = [
       }
       for (const vmId of vms) {
         const owner = lab.pools.ofGuest(vmId);
-        if (owner !== undefined && owner.poolid !== pool.poolid && params["allow-move"] !== true)
-          throw new Error(`update pools failed: VM ${vmId} is already a pool member of ${owner.poolid}`);
-        if (owner !== undefined) lab.pools.forgetGuest(vmId);
+        if (owner === undefined) continue;
+        if (owner.poolid === pool.poolid) throw new Error(`update pools failed: VM ${vmId} is already a pool member`);
+        if (params["allow-move"] !== true)
+          throw new Error(
+            `update pools failed: VM ${vmId} belongs already to pool '${owner.poolid}' and 'allow-move' is not set`,
+          );
+        lab.pools.forgetGuest(vmId);
       }
       const latest = existingPool(lab, params.poolid);
       lab.pools.put({
@@ -93,9 +97,10 @@ export const poolHandlers = [
     returns: "null",
     handle: ({ lab, params }) => {
       const pool = existingPool(lab, params.poolid);
-      if (pool.vms.length > 0 || pool.storages.length > 0)
+      if (pool.vms.some((vmId) => lab.guests.exists(vmId)) || pool.storages.length > 0)
         throw new Error(`delete pool failed: pool '${pool.poolid}' is not empty`);
       lab.pools.remove(pool.poolid);
+      lab.acl.forget(`/pool/${pool.poolid}`);
       return null;
     },
   }),

@@ -5,6 +5,7 @@ import { isCdrom, isCloudInitDrive, networkKeys } from "../../pve/vm-config";
 import { type Lab } from "../context";
 import { type LabVolumes } from "../storage";
 import { type VmConfig } from "../types";
+import { without } from "../without";
 import { isDriveKey, isEmpty, newCloudInit, newDisk, parseDrive } from "../vm/drive";
 import { permissionDenied, type Access } from "./access-control";
 import { requireVolumeAccess } from "./volume-access";
@@ -52,7 +53,8 @@ export function requireCreation(access: Access, lab: Lab, creation: Creation, va
   if (!mayAllocate) throw permissionDenied();
   if (archive?.includes(":") === true) requireVolumeAccess(access, lab.volumes, archive, vmId);
   requireStorages(access, lab.volumes, vmId, values);
-  requireKeys(access, creation, Object.keys(values));
+  // A new VM's tags are looked at in its task, a restored one's never.
+  requireKeys(access, creation, Object.keys(without(values, "tags")));
   requireBridges(access, values);
 }
 

@@ -37,6 +37,7 @@ export async function destroyGuest(
       log(`purging VM ${vmId} from related configurations..`);
       lab.jobs.forgetGuest(vmId);
     }
+    lab.acl.forget(`/vms/${vmId}`);
     lab.pools.forgetGuest(vmId);
     lab.guests.remove(vmId);
   });

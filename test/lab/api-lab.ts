@@ -11,6 +11,7 @@ import { Faults } from "../../lab/faults/faults";
 import { Guests } from "../../lab/guests";
 import { handlers } from "../../lab/handlers";
 import { Pools } from "../../lab/pools";
+import { AccessList } from "../../lab/privileges/access-list";
 import { Router, type Method } from "../../lab/router";
 import { startApiServer } from "../../lab/server";
 import { type LabSpec } from "../../lab/spec";
@@ -96,7 +97,8 @@ export class ApiLab implements AsyncDisposable {
       machines,
       backups: realBackups ? createBackupEngine({ volumes, machines, guests, tmpDir, node: spec.node.name }) : backups,
       jobs: new BackupJobs(dir),
-      pools: new Pools(dir),
+      pools: new Pools(dir, spec.access?.pools),
+      acl: new AccessList(dir, spec.access),
       faults,
     };
     const { caPem, server: tls } = await ensureServerIdentity(dir, ["127.0.0.1", "localhost"], new Date());
@@ -217,6 +219,13 @@ function exampleSpec(dir: string, image: string): LabSpec {
     ],
     downloads: [{ url: "https://images.example.net/image.raw", file: image }],
     apiTokens: [TOKEN],
+    access: {
+      ...{ roles: {}, acl: [], separatedTokens: [] },
+      pools: [
+        { poolid: "homelab-prod", vms: [] },
+        { poolid: "homelab-drill", vms: [] },
+      ],
+    },
     cloudflare: { apiToken: "unused", zones: [], port: 0 },
     registry: { root: dir, tags: {}, port: 0 },
   };

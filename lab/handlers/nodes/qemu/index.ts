@@ -82,7 +82,7 @@ export const qemuHandlers = [
       if (params.template === true) throw parameterError({ template: "the lab does not emulate templates" });
       const values = await newConfig(all);
       return params.archive === undefined
-        ? startCreate(lab, caller, params, values)
+        ? startCreate(lab, { caller, access }, params, values)
         : await startRestore(lab, { caller, access }, { ...params, archive: params.archive }, values);
     },
   }),
@@ -136,7 +136,12 @@ async function newConfig(all: Readonly<Record<string, ParameterValue>>): Promise
   return await normalizeValues(without(configValues(all), "template"));
 }
 
-function startCreate(lab: Lab, caller: Caller, params: CreateParams, values: VmConfig): string {
+function startCreate(
+  lab: Lab,
+  { caller, access }: { caller: Caller; access: Access },
+  params: CreateParams,
+  values: VmConfig,
+): string {
   const { vmid } = params;
   const restoreOnly = (["force", "unique"] as const).filter((name) => params[name] === true);
   if (restoreOnly.length > 0)
@@ -154,7 +159,7 @@ function startCreate(lab: Lab, caller: Caller, params: CreateParams, values: VmC
     id: String(vmid),
     user: caller.name,
     work: async (context) => {
-      await lab.guests.exclusively(vmid, () => createGuest(lab, vmid, values, context));
+      await lab.guests.exclusively(vmid, () => createGuest(lab, { vmId: vmid, values, access }, context));
       finish(lab, caller, params);
     },
   });
@@ -191,9 +196,8 @@ async function startRestore(
 }
 
 /** The pool, and the start as a task of its own: its failure does not fail this one (PVE::API2::Qemu). */
-function finish(lab: Lab, caller: Caller, { vmid, pool: poolId, start }: CreateParams): void {
-  const pool = poolId === undefined ? undefined : lab.pools.find(poolId);
-  if (pool !== undefined) lab.pools.put({ ...pool, vms: [...pool.vms, vmid] });
+function finish(lab: Lab, caller: Caller, { vmid, pool, start }: CreateParams): void {
+  if (pool !== undefined) lab.pools.addGuest(pool, vmid);
   if (start === true)
     lab.tasks.start({
       type: "qmstart",
