@@ -122,6 +122,7 @@ async function timeScript({ lab, progress }: StepArgs, source: Evidence["source"
     VM_NAME: drill.name,
     STORAGE: drill.storage,
     BRIDGE: drill.isolatedBridge,
+    POOL: drill.pool,
     ISOLATED: isolatedFrom(config),
     MEMORY_MIB: String(drill.memoryMiB ?? ""),
     ROOT_CERTIFICATE: join(paths.project, "trust", `${zone}-proxy-root.pem`),

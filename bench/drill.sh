@@ -5,15 +5,15 @@
 #   drill.sh CHECKS
 #
 # CHECKS is a shell file that calls the check functions below, each a line. From the environment: PROXMOX_VE_ENDPOINT,
-# PROXMOX_VE_API_TOKEN (secret), SSL_CERT_FILE, NODE, ARCHIVE, SOURCE_VMID, VMID, VM_NAME, STORAGE, BRIDGE, MEMORY_MIB (empty:
-# as in the archive), ISOLATED (each ADDRESS/PORT that must not answer the restored VM), ROOT_CERTIFICATE (PEM file of the
+# PROXMOX_VE_API_TOKEN (secret), SSL_CERT_FILE, NODE, ARCHIVE, SOURCE_VMID, VMID, VM_NAME, STORAGE, BRIDGE, POOL, MEMORY_MIB
+# (empty: as in the archive), ISOLATED (each ADDRESS/PORT that must not answer the restored VM), ROOT_CERTIFICATE (PEM file of the
 # proxy's root), LIMIT_SECONDS (of the whole run).
 # Prints "phase NAME SECONDS" at the end of each phase and "check NAME" for each check that passed.
 set -eu
 umask 077
 
 : "${PROXMOX_VE_ENDPOINT:?}" "${PROXMOX_VE_API_TOKEN:?}" "${SSL_CERT_FILE:?}" "${NODE:?}" "${ARCHIVE:?}" "${SOURCE_VMID:?}"
-: "${VMID:?}" "${VM_NAME:?}" "${STORAGE:?}" "${BRIDGE:?}" "${ROOT_CERTIFICATE:?}" "${LIMIT_SECONDS:?}" "${ISOLATED:?}"
+: "${VMID:?}" "${VM_NAME:?}" "${STORAGE:?}" "${BRIDGE:?}" "${POOL:?}" "${ROOT_CERTIFICATE:?}" "${LIMIT_SECONDS:?}" "${ISOLATED:?}"
 checks=${1:?the file with the checks}
 newline='
 '
@@ -97,6 +97,15 @@ finish_task() {
   *'"exitstatus":"OK"'* | *'"exitstatus":"WARNINGS'*) ;;
   *) die "task $task ended with $answer" ;;
   esac
+}
+
+# On no storage of the node may be a disk of the VMID.
+no_disks() {
+  call GET "/nodes/$NODE/storage" enabled=1
+  for name in $(printf '%s\n' "$answer" | items | grep '"content":"[^"]*images' | text_of storage); do
+    call GET "/nodes/$NODE/storage/$name/content" content=images "vmid=$VMID"
+    case $answer in *"vm-$VMID-"*) die "storage $name has a disk of VMID $VMID" ;; esac
+  done
 }
 
 # --- The guest -----------------------------------------------------------------------------------------------------------
@@ -287,11 +296,7 @@ guests=$(printf '%s\n' "$answer" | items)
 call GET /cluster/nextid "vmid=$VMID"
 call GET /access/permissions path=/storage
 call GET "/access/permissions" "path=/vms/$VMID"
-call GET "/nodes/$NODE/storage" enabled=1
-for name in $(printf '%s\n' "$answer" | items | grep '"content":"[^"]*images' | text_of storage); do
-  call GET "/nodes/$NODE/storage/$name/content" content=images "vmid=$VMID"
-  case $answer in *"vm-$VMID-"*) die "storage $name has a disk of VMID $VMID" ;; esac
-done
+no_disks
 call GET "/nodes/$NODE/time"
 
 # Room for it.
@@ -320,17 +325,30 @@ for other in $(printf '%s\n' "$guests" | grep "\"node\":\"$NODE\"" | grep '"type
   case $answer in *"bridge=$BRIDGE,"* | *"bridge=$BRIDGE\""*) die "VM $other is on bridge $BRIDGE" ;; esac
 done
 
+call GET /pools "poolid=$POOL"
+call GET /access/permissions "path=/pool/$POOL"
+
 # No backup job takes the VM.
 call GET /cluster/backup
 jobs=$(printf '%s\n' "$answer" | items | grep -v '"enabled":0')
 if printf '%s\n' "$jobs" | grep '"all":1' | grep -qvE "\"exclude\":\"([0-9,]*,)?$VMID[,\"]" ||
+  printf '%s\n' "$jobs" | grep -qF "\"pool\":\"$POOL\"" ||
   printf '%s\n' "$jobs" | grep -qE "\"vmid\":\"([0-9,]*,)?$VMID[,\"]"; then
   die "a backup job takes VM $VMID: $jobs"
 fi
 
+# An empty VM takes the VMID in the pool; then it is seen whether disks of it are about.
 uuid=$(cat /proc/sys/kernel/random/uuid)
-set -- "vmid=$VMID" "archive=$ARCHIVE" "storage=$STORAGE" unique=1 start=0 "name=$VM_NAME" onboot=0 protection=0 \
-  "smbios1=uuid=$uuid" "description=Made by drill.sh from $ARCHIVE"
+set -- "vmid=$VMID" "pool=$POOL" "name=$VM_NAME" "smbios1=uuid=$uuid" "description=Made by drill.sh from $ARCHIVE"
+call POST "/nodes/$NODE/qemu" "$@"
+finish_task
+call GET /access/permissions path=/storage
+call GET "/access/permissions" "path=/vms/$VMID"
+no_disks
+call GET "/nodes/$NODE/qemu/$VMID/config"
+case $answer in *"uuid=$uuid"*) ;; *) die "somebody changed VM $VMID" ;; esac
+
+set -- "$@" "archive=$ARCHIVE" force=1 "storage=$STORAGE" unique=1 start=0 onboot=0 protection=0
 [ -z "$MEMORY_MIB" ] || set -- "$@" "memory=$MEMORY_MIB"
 for network in $(printf '%s\n' "$config" | sed -nE "s/^(net[0-9]+): ([a-z0-9-]+).*/\\1=\\2,bridge=$BRIDGE/p"); do
   set -- "$@" "$network"

@@ -7,6 +7,8 @@ export interface DockerVmArgs {
   vmId: pulumi.Input<number>;
   /** Proxmox name and host name of the guest. */
   hostName: pulumi.Input<string>;
+  /** Pool that the VM is made in. Has no effect on a VM that exists. */
+  pool: pulumi.Input<string>;
   /** Bridge or VNet of the one card. */
   bridge: pulumi.Input<string>;
   /** VLAN tag; absent: untagged. */
@@ -66,7 +68,8 @@ export class DockerVm extends pulumi.ComponentResource {
       protect: true,
       // The image is where the disk once started from: another one would mean another VM, without its data. The provider
       // plans default speed limits that it never reads back (bpg v0.111, disk.go), a change in every refreshed preview.
-      ignoreChanges: ["disks[0].importFrom", ...[0, ...extra].map((index) => `disks[${index}].speed`)],
+      // Where a VM that exists belongs is up to who put it there: moving it would take more rights than the token has.
+      ignoreChanges: ["poolId", "disks[0].importFrom", ...[0, ...extra].map((index) => `disks[${index}].speed`)],
     });
     this.vmId = this.vm.vmId;
     this.generation = this.vm.networkDevices.apply((devices) => devices[0]?.macAddress ?? "");
@@ -99,6 +102,7 @@ function vmArgs(args: DockerVmArgs, image: proxmoxve.download.File): proxmoxve.V
     nodeName: args.node,
     vmId: args.vmId,
     name: args.hostName,
+    poolId: args.pool,
     description: "Docker VM of the homelab. Managed by Pulumi, stack prod.",
     tags: ["homelab"],
     onBoot: true,

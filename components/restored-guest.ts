@@ -19,6 +19,8 @@ export interface RestoredGuestArgs {
   restorePoint: RestorePoint;
   /** Absent, only in an emergency: each disk on the storage that it was on. */
   storage?: string;
+  /** Pool that the restored VM joins. */
+  pool: string;
   /** Bridge without port and address; the provider verifies it. Absent in an emergency: cards as in the archive. */
   isolatedBridge?: string;
   /** Absent: as in the archive. */
@@ -98,6 +100,7 @@ export class RestoredGuest extends pulumi.ComponentResource {
         restorePoint: args.restorePoint,
         sourceVmId: args.sourceVmId,
         ...(args.storage === undefined ? {} : { storage: args.storage }),
+        pool: args.pool,
         ...(args.isolatedBridge === undefined ? {} : { isolatedBridge: args.isolatedBridge }),
         ...(args.memoryMiB === undefined ? {} : { memoryMiB: args.memoryMiB }),
         ...(args.cores === undefined ? {} : { cores: args.cores }),

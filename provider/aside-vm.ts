@@ -2,7 +2,7 @@
  * The VM that keeps the disks of a broken VM that an emergency replaces: it has no network card, never starts by itself, is
  * protected, and its description proves what it is. Pure. Nothing here ever removes it.
  */
-import type { PveParameters } from "../pve/client";
+import type { CreateParameters } from "../pve/nodes/qemu";
 import { diskKeys, driveVolume, isCdrom, printVmConfig } from "../pve/vm-config";
 import { ownerOfVolume } from "../pve/volume-id";
 
@@ -38,16 +38,20 @@ export function asideName(vmName: string): string {
   return `${vmName.slice(0, 57)}-aside`;
 }
 
-/** Parameters that make the empty VM; `oldConfig` is the broken VM's. */
+/**
+ * Parameters that make the empty VM in the pool of production's VM; `oldConfig` is the broken VM's. Without a tag: that would take a
+ * right on the VM itself before it is in the pool.
+ */
 export function asideParameters(
-  asideVmId: number,
+  { vmid, pool }: Pick<CreateParameters, "vmid" | "pool">,
   mark: AsideMark,
   oldConfig: Config,
-): PveParameters & { readonly vmid: number } {
+): CreateParameters {
   const { began, vmId, vmName, vmUuid, disks } = mark;
   const config = keptConfig(oldConfig);
   return {
-    vmid: asideVmId,
+    vmid,
+    pool,
     name: asideName(vmName),
     onboot: false,
     protection: true,

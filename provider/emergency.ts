@@ -3,13 +3,12 @@ import { randomUUID } from "node:crypto";
 import type { PveClient } from "../pve/client";
 import { type ClusterGuest, findGuest, isVmIdFree } from "../pve/cluster/resources";
 import { vmConfig, vmStatus } from "../pve/nodes/qemu";
-import { diskKeys, driveVolume, isCdrom, isDiskKey, parseVmConfig } from "../pve/vm-config";
+import { diskKeys, driveVolume, isCdrom, parseVmConfig } from "../pve/vm-config";
 import { archiveFindings } from "./archive-findings";
 import { asideName } from "./aside-vm";
 import { requireCapacity } from "./capacity";
 import type { LeaseInputs, Replace, RunRef } from "./contract/run";
 import type { ProviderContext } from "./definition";
-import { volumesOf } from "./free-vm-id";
 import { newestRunOn } from "./journal";
 import { identityIn } from "./original-identity";
 import { smbiosUuid } from "./ownership";
@@ -24,8 +23,6 @@ export interface EmergencyBegin {
   readonly recoveryStartedAtNode?: number;
   /** For the evidence, one text each. */
   readonly findings: string[];
-  /** Why disks of the VMID may exist that are not the run's. */
-  readonly doubts: string[];
 }
 
 /**
@@ -48,7 +45,7 @@ export async function lookForEmergency(
   const guest = await findGuest(client, vmId);
   if (guest !== undefined) {
     const takenUp = await resumed(client, inputs, guest);
-    if (takenUp !== undefined) return { ...takenUp, findings, doubts: ["it was restored before this run"] };
+    if (takenUp !== undefined) return { ...takenUp, findings };
     if (replace === undefined) throw await standing(client, inputs, guest);
   } else if (!(await isVmIdFree(client, vmId))) {
     throw new Error(
@@ -56,14 +53,11 @@ export async function lookForEmergency(
         `Grant it VM.Audit on /vms/${vmId} and look what it is.`,
     );
   }
-  const [archiveText, { volumes, doubts }] = await Promise.all([
-    requireCapacity(client, inputs).catch((error: unknown) => {
-      if (guest === undefined) throw error;
-      const text = `${messageOf(error)} The disks of VM ${vmId} that stands are kept beside them and free no room.`;
-      throw new Error(text, { cause: error });
-    }),
-    volumesOf(client, { node, vmId }),
-  ]);
+  const archiveText = await requireCapacity(client, inputs).catch((error: unknown) => {
+    if (guest === undefined) throw error;
+    const text = `${messageOf(error)} The disks of VM ${vmId} that stands are kept beside them and free no room.`;
+    throw new Error(text, { cause: error });
+  });
   const archiveConfig = parseVmConfig(archiveText);
   const replacement =
     guest === undefined || replace === undefined
@@ -71,13 +65,6 @@ export async function lookForEmergency(
       : await lookForReplacement(client, guest, { node, vmId, replace, archiveConfig });
   if (replacement !== undefined && replace !== undefined) findings.push(replacementFinding(replacement, replace));
   findings.push(...archiveFindings(inputs, archiveText));
-  const orphans = volumes.filter((volume) => !isNamedIn(replacement?.config ?? {}, volume));
-  if (orphans.length > 0) {
-    findings.push(
-      `Disks of VM ${vmId} without a VM were there before and were left alone: ${orphans.join(", ")}. ` +
-        "They may hold newer data than the backup.",
-    );
-  }
   findings.push(...(await missingBridges(client, node, archiveConfig)));
   const { name, uuid } = identityIn(archiveConfig);
   if (name !== undefined && name !== inputs.vmName) {
@@ -92,7 +79,6 @@ export async function lookForEmergency(
       ...(replacement === undefined ? {} : { replaces: replacement.config["digest"] ?? "" }),
     },
     findings,
-    doubts: orphans.length > 0 ? ["there are some already"] : doubts,
   };
 }
 
@@ -105,12 +91,6 @@ function replacementFinding({ mark, left, aside }: Replacement, { asideVmId, unt
       : `Its disks (${disks}) are kept under VM ${asideVmId} ("${asideName(mark.vmName)}"), none is deleted. `) +
     (aside === undefined ? "" : `Run ${aside.mark.began} began it.`)
   ).trim();
-}
-
-function isNamedIn(config: Readonly<Record<string, string>>, volume: string): boolean {
-  return Object.entries(config).some(
-    ([key, value]) => (isDiskKey(key) || /^unused\d+$/.test(key)) && driveVolume(value) === volume,
-  );
 }
 
 /** Undefined when the VM that stands is none that an emergency left without a pass. */

@@ -42,11 +42,12 @@ export async function volumesOf(client: PveClient, { node, vmId }: RunPlace): Pr
 }
 
 /**
- * Makes sure that nothing has the VMID. Gives why disks of it may exist all the same; nothing if all storages were seen.
+ * Makes sure that nothing that the token sees has the VMID. Disks that it can't see yet are looked for again when the run has made its
+ * VM.
  *
  * @throws Error that names the guest or the disks.
  */
-export async function requireFree(client: PveClient, place: RunPlace): Promise<string[]> {
+export async function requireFree(client: PveClient, place: RunPlace): Promise<void> {
   const { node, vmId } = place;
   const guest = await findGuest(client, vmId);
   if (guest !== undefined || !(await isVmIdFree(client, vmId))) {
@@ -59,12 +60,14 @@ export async function requireFree(client: PveClient, place: RunPlace): Promise<s
         "Remove it if it is left over from a drill, or configure another VMID for drills.",
     );
   }
-  const { volumes, doubts } = await volumesOf(client, place);
-  if (volumes.length > 0) {
-    throw new Error(
-      `Unable to begin a run with VM ${vmId} on ${node}: there are disks of this VMID without a VM: ${volumes.join(", ")}. ` +
-        "Remove them if they are left over from a drill (pvesm free <volume>), or configure another VMID for drills.",
-    );
-  }
-  return doubts;
+  const { volumes } = await volumesOf(client, place);
+  if (volumes.length > 0) throw foundDisks(place, volumes);
+}
+
+/** Disks that stand in the way of a drill. */
+export function foundDisks({ node, vmId }: RunPlace, volumes: readonly string[]): Error {
+  return new Error(
+    `Unable to begin a run with VM ${vmId} on ${node}: there are disks of this VMID without a VM: ${volumes.join(", ")}. ` +
+      "Remove them if they are left over from a drill (pvesm free <volume>), or configure another VMID for drills.",
+  );
 }

@@ -26,7 +26,7 @@ export function identityIn(archiveConfig: Config): { readonly name?: string; rea
 
 /**
  * Parameters of the restore call: everything as in the archive, but marked as the run's, neither started nor started by itself.
- * `force` is not among them: it would free the disks of a VM that is there before the new ones are written.
+ * `force`, because it fills the empty VM that the run has made; it would also free the disks of any other VM at this VMID.
  */
 export function originalParameters(inputs: RestoredVmInputs, archiveConfig: Config): RestoreParameters {
   const { run, restorePoint } = inputs;
@@ -34,6 +34,8 @@ export function originalParameters(inputs: RestoredVmInputs, archiveConfig: Conf
   return {
     vmid: run.vmId,
     archive: restorePoint.archive,
+    pool: inputs.pool,
+    force: true,
     storage: inputs.storage,
     unique: false,
     start: false,

@@ -121,7 +121,7 @@ function ownRestores(
   const from = Date.parse(requested.at) / 1000 + clockOffset(events);
   const tokenId = requested.tokenId ?? presentTokenId;
   return tasks.filter((task) => {
-    if (task.type !== "qmrestore") return false;
+    if (task.type !== "qmrestore" && task.type !== "qmcreate") return false;
     if (accepted.size > 0) return accepted.has(task.upid);
     if (parseUpid(task.upid).user !== tokenId) return false;
     return task.starttime >= from - 60 && task.starttime <= from + LOST_ANSWER_SECONDS;
@@ -195,11 +195,10 @@ function requireNoFoundDisks(
   );
 }
 
-/** Whether no disk of the VMID was there before the restore. */
+/** Whether the run saw, when it looked last, that the VMID had no disks before its restore. */
 function hadNoVolumes(events: readonly JournalEvent[]): boolean {
-  return events.some(
-    (event) => (event.type === "run-started" || event.type === "replaced") && event.hadNoVolumes === true,
-  );
+  const looks = events.flatMap((event) => ("hadNoVolumes" in event ? [event.hadNoVolumes] : []));
+  return looks.at(-1) === true;
 }
 
 /** The run never starts a VM that is still marked: somebody else did, and it may have written since. */

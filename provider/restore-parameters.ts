@@ -1,6 +1,6 @@
 /** What a restore asks of Proxmox, and what the restored VM must look like: pure. */
 import { parsePropertyString, printPropertyString } from "../pve/property-string";
-import type { RestoreParameters } from "../pve/nodes/qemu";
+import type { CreateParameters, RestoreParameters } from "../pve/nodes/qemu";
 import { diskKeys, driveVolume, isCdrom, isCloudInitDrive, networkKeys, parseNetworkCard } from "../pve/vm-config";
 import { ownerOfVolume } from "../pve/volume-id";
 import type { RestoredNetwork, RestoredVmInputs } from "./contract/restore";
@@ -28,7 +28,26 @@ function isHarmless(key: string, value: string): boolean {
   return key.startsWith("usb") && /^(?:host=)?spice(?:,|$)/.test(value);
 }
 
-/** Parameters of the restore call: the drill's identity, every card on the isolated bridge, nothing started. */
+/**
+ * Parameters of the empty VM that the restore then fills: the identity that the restored VM will have, in its pool, and nothing that
+ * could hold data. Its creation is what Proxmox refuses when the VMID is taken, and from then on the token has its rights on it,
+ * which a restore alone gives only when it has gone well (qemu-server `restore_vma_archive` ends with `add_vm_to_pool`).
+ */
+export function emptyVmParameters(
+  { vmid, pool, name, description, smbios1 }: RestoreParameters,
+  archiveConfig: Config,
+): CreateParameters {
+  return {
+    ...{ vmid, pool, description },
+    name: name ?? archiveConfig["name"],
+    smbios1: smbios1 ?? archiveConfig["smbios1"],
+  };
+}
+
+/**
+ * Parameters of the restore call: the drill's identity, every card on the isolated bridge, nothing started. `force`, because it
+ * fills the empty VM that the run has made.
+ */
 export function restoreParameters(
   inputs: RestoredVmInputs,
   isolatedBridge: string,
@@ -43,6 +62,8 @@ export function restoreParameters(
   return {
     vmid: run.vmId,
     archive: restorePoint.archive,
+    pool: inputs.pool,
+    force: true,
     storage: inputs.storage,
     unique: true,
     start: false,

@@ -18,6 +18,7 @@ import {
   originalParameters,
 } from "./original-identity";
 import { ownershipOf } from "./ownership";
+import { requirePool } from "./pool";
 import { deviations, hasCloudInit, obstaclesTo, reductions, restoreParameters } from "./restore-parameters";
 import { setAside } from "./set-aside";
 
@@ -62,8 +63,9 @@ export function wayOf({ kind }: RestoredVmInputs): RestoreWay {
 const besideProduction: RestoreWay = {
   async requirePlace(client, inputs) {
     const { node, vmId } = inputs.run;
+    await requirePool(client, inputs.pool);
     await requireIsolation(client, { node, name: bridgeOf(inputs), ownVmId: vmId });
-    await requireNoJobFor(client, { node, vmId });
+    await requireNoJobFor(client, { node, vmId, pool: inputs.pool });
   },
 
   async makePlace() {
@@ -102,8 +104,9 @@ const besideProduction: RestoreWay = {
 };
 
 const productionItself: RestoreWay = {
-  async requirePlace() {
-    // The lease has looked; Proxmox itself refuses a VMID that was taken since, because force is never sent.
+  async requirePlace(client, { pool }) {
+    // The lease has looked at the VMID, and Proxmox itself refuses to make a VM at one that was taken since.
+    await requirePool(client, pool);
   },
 
   makePlace: setAside,

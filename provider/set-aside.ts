@@ -69,11 +69,8 @@ async function moveDisks(
   if (aside === undefined) await writeFileAtomically(join(run.runDir, keptConfigFile(vmId)), keptConfig(config));
   await tellBegun(inputs, replace, aside ?? { mark: { began, ...mark }, disks: [] });
   if (aside === undefined) {
-    await waitFor(
-      context,
-      inputs,
-      await createVm(client, node, asideParameters(asideVmId, { began, ...mark }, config)),
-    );
+    const place = { vmid: asideVmId, pool: inputs.pool };
+    await waitFor(context, inputs, await createVm(client, node, asideParameters(place, { began, ...mark }, config)));
   }
   let present = config;
   for (const { disk } of left) {

@@ -1,6 +1,7 @@
 /** What must hold between values of the configuration. Looks at each pair that is there, also when others are wrong. */
 import { BlockList, isIPv4, isIPv6 } from "node:net";
 import { valueAt, type Problem } from "../services/checks/problem-text";
+import { DEFAULT_POOLS } from "./config-schema";
 
 /** Every pair of values that can't be together. Pure. Takes values that were not checked yet. */
 export function relationProblems(values: unknown): Problem[] {
@@ -43,7 +44,7 @@ function gatewayProblem(values: unknown, place: readonly string[], kind: Address
   return [{ path, text }];
 }
 
-/** A drill shares neither VMID, name nor bridge with production. */
+/** A drill shares neither VMID, name, bridge nor pool with production. */
 function drillProblems(values: unknown): Problem[] {
   const problems: Problem[] = [];
   const same = (key: string, productionKey: string): string | number | undefined => {
@@ -67,6 +68,18 @@ function drillProblems(values: unknown): Problem[] {
     refuse(
       "isolatedBridge",
       `"${bridge}" is production's bridge (dockerVm.bridge). Expected: a bridge without port and address, such as vmbr99.`,
+    );
+  }
+  const isDrill = typeof valueAt(values, ["drill"]) === "object";
+  const pool = valueAt(values, ["drill", "pool"]) ?? DEFAULT_POOLS.drill;
+  if (
+    isDrill &&
+    typeof pool === "string" &&
+    pool === (valueAt(values, ["dockerVm", "pool"]) ?? DEFAULT_POOLS.production)
+  ) {
+    refuse(
+      "pool",
+      `"${pool}" is production's pool (dockerVm.pool), and the drill's token may change every VM in its own. Expected: another pool, such as ${DEFAULT_POOLS.drill}.`,
     );
   }
   return problems;

@@ -11,6 +11,10 @@ const minutes = z.int("a number of minutes above 0").positive("a number of minut
 const VMID = "a VMID from 100 to 999999999";
 const vmId = z.int(VMID).min(100, VMID).max(999_999_999, VMID);
 const pveId = matching(/^[a-zA-Z][a-zA-Z0-9_.-]*[a-zA-Z0-9]$/, "a Proxmox id such as local-lvm");
+/** Source: pve-access-control `pve-poolid`. */
+const poolId = matching(/^[A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+){0,2}$/, "a pool name such as homelab-prod");
+/** Pools of those who name none. */
+export const DEFAULT_POOLS = { production: "homelab-prod", drill: "homelab-drill" } as const;
 const VLAN = "a VLAN tag from 1 to 4094";
 const bridge = matching(/^[a-zA-Z][a-zA-Z0-9_]{1,9}$/, "a bridge or VNet name such as vmbr0");
 const dnsLabel = matching(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, "a lower-case DNS label such as docker");
@@ -41,6 +45,11 @@ export const dockerVmSchema = z.strictObject({
   vmId,
   /** Proxmox name and host name of the guest. */
   name: dnsLabel,
+  /**
+   * Pool that the VM is in, on which `homelab roles` grants the rights of production's token: rights on the VM itself would go with
+   * a lost VM. A VM is in one pool only; name yours if it is in one already. Every VM in it is in reach of that token.
+   */
+  pool: poolId.default(DEFAULT_POOLS.production),
   bridge,
   /** VLAN tag of the card; absent: untagged. */
   vlanId: z.int(VLAN).min(1, VLAN).max(4094, VLAN).optional(),
@@ -187,6 +196,8 @@ export const drillSchema = z.strictObject({
   profile: z.enum(["catalogue", "generic"], { error: "catalogue or generic" }).default("catalogue"),
   vmId,
   name: dnsLabel,
+  /** Pool that the restored VM joins, on which `homelab roles` grants the rights of the drill's token. Nothing else should be in it. */
+  pool: poolId.default(DEFAULT_POOLS.drill),
   /** Bridge without port and address that all cards of the restored VM are moved to. */
   isolatedBridge: bridge,
   /** Storage of the restored disks. */

@@ -29,6 +29,7 @@ export async function drill(
     ...run,
     restorePoint,
     storage: target.storage,
+    pool: target.pool,
     isolatedBridge: target.isolatedBridge,
     ...(target.memoryMiB === undefined ? {} : { memoryMiB: target.memoryMiB }),
     ...(target.cores === undefined ? {} : { cores: target.cores }),

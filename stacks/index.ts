@@ -40,8 +40,8 @@ async function runStack(): Promise<Record<string, unknown>> {
   switch (config.kind) {
     case "prod": {
       const zoneId = catalogue.some(({ route }) => route !== undefined) ? config.dns.zoneId : undefined;
-      const { vmId } = config.dockerVm;
-      const dockerVm = { vmId, address: dockerVmAddress(config) };
+      const { vmId, pool } = config.dockerVm;
+      const dockerVm = { vmId, pool, address: dockerVmAddress(config) };
       const newVm = activeConsents(config.consent, new Date(), "create").some(
         ({ resource }) => resource === "docker-vm",
       )
@@ -68,14 +68,14 @@ async function runStack(): Promise<Record<string, unknown>> {
     case "drill": {
       // In an update the drill's own resources say it, with evidence.
       if (pulumi.runtime.isDryRun()) {
-        const { vmId, isolatedBridge } = config.drill;
-        await requireAccess({ node: config.node, drill: { vmId, isolatedBridge } });
+        const { vmId, isolatedBridge, pool } = config.drill;
+        await requireAccess({ node: config.node, drill: { vmId, isolatedBridge }, pool });
       }
       const { drill } = await import("./drill.ts");
       return drill(config, catalogue, stack);
     }
     case "restore": {
-      if (pulumi.runtime.isDryRun()) await requireAccess({ node: config.node });
+      if (pulumi.runtime.isDryRun()) await requireAccess({ node: config.node, pool: config.dockerVm.pool });
       const { restore } = await import("./restore.ts");
       return restore(config, catalogue, stack);
     }

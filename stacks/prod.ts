@@ -52,6 +52,7 @@ export function prod(config: ProdConfig, parts: ProdParts): Record<string, unkno
           return dockerVm.name;
         })
       : dockerVm.name,
+    pool: dockerVm.pool,
     bridge: dockerVm.bridge,
     ...(dockerVm.vlanId === undefined ? {} : { vlanId: dockerVm.vlanId }),
     address: dockerVm.address,

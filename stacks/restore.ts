@@ -26,6 +26,7 @@ export async function restore(
   const guest = new RestoredGuest("restore", {
     ...run,
     restorePoint,
+    pool: dockerVm.pool,
     ...(target.storage === undefined ? {} : { storage: target.storage }),
     ...(target.bandwidthLimitKiBps === undefined ? {} : { bandwidthLimitKiBps: target.bandwidthLimitKiBps }),
     removalLimits: removalLimits(timeouts),

@@ -6,10 +6,13 @@ import { identitiesOf, type EmergencyStack } from "../privileges/grants";
 export function accessOf(
   stacks: Readonly<Record<string, StackConfig | EmergencyStack>>,
 ): NonNullable<LabSpec["access"]> {
-  const grants = identitiesOf(stacks).flatMap(({ user, grants }) => grants.map((grant) => ({ user, ...grant })));
+  const identities = identitiesOf(stacks);
+  const pools = identities.flatMap((identity) => identity.pools);
+  const grants = identities.flatMap(({ user, grants }) => grants.map((grant) => ({ user, ...grant })));
   return {
     roles: Object.fromEntries(grants.map(({ role, privileges }) => [role, [...privileges]])),
     acl: grants.map(({ path, user, role, propagate }) => ({ path, who: user, role, propagate })),
     separatedTokens: [],
+    pools: pools.map(({ name, vmId }) => ({ poolid: name, vms: vmId === undefined ? [] : [vmId] })),
   };
 }

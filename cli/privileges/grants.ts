@@ -19,7 +19,21 @@ export interface Identity {
   /** Kind of the stacks that use its token. */
   readonly kind: "prod" | "drill";
   readonly user: string;
+  readonly pools: readonly PoolNeed[];
   readonly grants: readonly Grant[];
+}
+
+/** A pool that rights are granted on, made where it is not there. */
+export interface PoolNeed {
+  readonly name: string;
+  readonly comment: string;
+  /** Where the stack files name the pool. */
+  readonly key: string;
+  /**
+   * VM that is to be in it from the start, whether or not it exists: tags of a new VM take a right on the VM itself. Absent: VMs join
+   * when they are made.
+   */
+  readonly vmId?: number;
 }
 
 /** What is known of a stack that brings production back in an emergency, which it does with production's token. */
@@ -35,19 +49,32 @@ export const TOKEN_NAME = "iac";
 /** The users with all that they need, each path and role once. A kind without a stack has none. */
 export function identitiesOf(stacks: Readonly<Record<string, StackConfig | EmergencyStack>>): Identity[] {
   const configs = Object.values(stacks);
+  const hasEmergency = configs.some(({ kind }) => kind === "restore");
   const prod = configs.flatMap((config) => {
-    if (config.kind === "prod") return prodGrants(config);
+    if (config.kind === "prod") return prodGrants(config, hasEmergency);
     return config.kind === "restore" ? emergencyGrants(config) : [];
   });
   const drill = configs.flatMap((config) => (config.kind === "drill" ? drillGrants(config) : []));
+  const pools = (kind: "prod" | "drill"): PoolNeed[] => {
+    const needs = configs.flatMap((config) => (config.kind === kind ? [poolOf(config)] : []));
+    return [...new Map(needs.map((need) => [need.name, need])).values()];
+  };
   return [
-    { kind: "prod" as const, user: "homelab-prod@pve", grants: distinct(prod) },
-    { kind: "drill" as const, user: "homelab-drill@pve", grants: distinct(drill) },
+    { kind: "prod" as const, user: "homelab-prod@pve", pools: pools("prod"), grants: distinct(prod) },
+    { kind: "drill" as const, user: "homelab-drill@pve", pools: pools("drill"), grants: distinct(drill) },
   ].filter(({ grants }) => grants.length > 0);
 }
 
-function prodGrants({ dockerVm, cloudImage, backup, backupStorage }: ProdConfig): Grant[] {
-  const { vmId, bridge, vlanId, storage, dataDisks } = dockerVm;
+function poolOf(config: ProdConfig | DrillConfig): PoolNeed {
+  if (config.kind === "drill")
+    return { name: config.drill.pool, comment: "VMs of restore drills", key: "homelab:drill.pool" };
+  const { pool, vmId } = config.dockerVm;
+  return { name: pool, comment: "The homelab's Docker VM", key: "homelab:dockerVm.pool", vmId };
+}
+
+/** @param hasEmergency Whether the same token also restores, and so has to read the archives of a VM that is gone. */
+function prodGrants({ dockerVm, cloudImage, backup, backupStorage }: ProdConfig, hasEmergency: boolean): Grant[] {
+  const { pool, bridge, vlanId, storage, dataDisks } = dockerVm;
   const network = vlanId === undefined ? bridge : `${bridge}/${vlanId}`;
   return [
     {
@@ -55,9 +82,11 @@ function prodGrants({ dockerVm, cloudImage, backup, backupStorage }: ProdConfig)
       privileges: ["Sys.Audit", "Sys.Modify"],
     },
     {
-      ...{ path: `/vms/${vmId}`, role: "HomelabProdVm", propagate: true, purpose: "the Docker VM" },
+      ...{ path: `/pool/${pool}`, role: "HomelabProdPool", propagate: true },
+      purpose: "the Docker VM, also one that takes the place of a lost one",
       privileges: [
-        ...(["VM.Allocate", "VM.Audit", "VM.Backup", "VM.PowerMgmt", "VM.GuestAgent.Unrestricted"] as const),
+        ...(["Pool.Audit", "VM.Allocate", "VM.Audit", "VM.PowerMgmt", "VM.GuestAgent.Unrestricted"] as const),
+        ...(hasEmergency ? [] : (["VM.Backup"] as const)),
         ...(["VM.Config.CDROM", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk"] as const),
         ...(["VM.Config.HWType", "VM.Config.Memory", "VM.Config.Network", "VM.Config.Options"] as const),
       ],
@@ -97,6 +126,12 @@ function prodGrants({ dockerVm, cloudImage, backup, backupStorage }: ProdConfig)
 function emergencyGrants({ node, backupStorage, restore }: EmergencyStack): Grant[] {
   return [
     {
+      ...{ path: "/vms", role: "HomelabRestoreArchives", propagate: true },
+      purpose:
+        "backups of the Docker VM, and reading them when it is gone; rights on its own path or in a pool go with it",
+      privileges: ["VM.Backup"],
+    },
+    {
       ...{
         path: `/nodes/${node}`,
         role: "HomelabRestoreNode",
@@ -122,7 +157,7 @@ function emergencyGrants({ node, backupStorage, restore }: EmergencyStack): Gran
   ];
 }
 
-function drillGrants({ node, dockerVm, backupStorage, drill }: DrillConfig): Grant[] {
+function drillGrants({ node, backupStorage, drill }: DrillConfig): Grant[] {
   return [
     {
       ...{ path: "/", role: "HomelabDrillCluster", propagate: false },
@@ -135,18 +170,15 @@ function drillGrants({ node, dockerVm, backupStorage, drill }: DrillConfig): Gra
     },
     {
       ...{ path: "/vms", role: "HomelabDrillGuests", propagate: true },
-      purpose: "seeing whose cards are on the isolated bridge, and which VMIDs are taken",
-      privileges: ["VM.Audit"],
-    },
-    {
-      ...{ path: `/vms/${dockerVm.vmId}`, role: "HomelabDrillSource", propagate: true },
-      purpose: "reading the Docker VM's archives; Proxmox has no smaller right for that",
+      purpose:
+        "seeing whose cards are on the isolated bridge, and reading the Docker VM's archives also when it is gone; " +
+        "Proxmox has no smaller right for that",
       privileges: ["VM.Audit", "VM.Backup"],
     },
     {
-      ...{ path: `/vms/${drill.vmId}`, role: "HomelabDrillVm", propagate: true, purpose: "the restored VM" },
+      ...{ path: `/pool/${drill.pool}`, role: "HomelabDrillPool", propagate: true, purpose: "the restored VM" },
       privileges: [
-        ...(["VM.Allocate", "VM.Audit", "VM.PowerMgmt", "VM.GuestAgent.Unrestricted"] as const),
+        ...(["Pool.Audit", "VM.Allocate", "VM.PowerMgmt", "VM.GuestAgent.Unrestricted"] as const),
         ...(["VM.Config.CPU", "VM.Config.Disk", "VM.Config.HWType", "VM.Config.Memory"] as const),
         ...(["VM.Config.Network", "VM.Config.Options"] as const),
       ],

@@ -60,13 +60,14 @@ export function planArchiveDrill(
   ];
   const { prod } = files;
   const dockerVm = { ...drill.config.dockerVm, vmId: archive.vmId, memoryMiB: archive.memoryMiB };
-  const { vmId, name, isolatedBridge, storage, expiresAfterHours } = drill.config.drill;
+  const { vmId, name, pool, isolatedBridge, storage, expiresAfterHours } = drill.config.drill;
   const changed: DrillConfig = {
     ...drill.config,
     dockerVm,
     drill: {
       ...UNKNOWN_SERVICES,
       name,
+      pool,
       isolatedBridge,
       storage,
       expiresAfterHours,

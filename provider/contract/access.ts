@@ -8,13 +8,15 @@ export const checkAccessArgsSchema = z.strictObject({
   node: z.string().min(1),
   /** Cloudflare's id of the zone whose records the stack makes; absent: Cloudflare is not asked. */
   zoneId: z.string().min(1).optional(),
-  /** The Docker VM whose services the stack changes; absent: it is not asked. */
-  dockerVm: z.strictObject({ vmId: vmIdSchema, address: z.string().min(1) }).optional(),
+  /** The Docker VM whose services the stack changes, and the pool that it is in or made in; absent: it is not asked. */
+  dockerVm: z.strictObject({ vmId: vmIdSchema, address: z.string().min(1), pool: z.string().min(1) }).optional(),
   /**
    * A VM that the stack would make empty if it is not there, and the storage of its archives: while there is one, it has to be
    * restored instead. Absent: not looked at.
    */
   newVm: z.strictObject({ vmId: vmIdSchema, backupStorage: z.string().min(1) }).optional(),
+  /** Pool that a restored VM joins; absent: no pool is looked at. */
+  pool: z.string().min(1).optional(),
   /** The bridge that a drill restores VM `vmId` into; absent: no bridge is looked at. */
   drill: z.strictObject({ vmId: vmIdSchema, isolatedBridge: z.string().min(1) }).optional(),
 });

@@ -58,7 +58,7 @@ export const journalEventSchema = z.discriminatedUnion("type", [
     host: z.string().optional(),
     /** The node's clock minus this computer's, in seconds; absent: not measured. */
     clockOffsetSeconds: z.number().optional(),
-    /** Whether all storages were seen to hold no disk of the VMID, so that all disks found later are the run's. */
+    /** As in `vm-made`; only in journals of older versions. */
     hadNoVolumes: z.boolean().optional(),
   }),
   /** A run that was not begun: nothing was changed in Proxmox. Stands alone in its journal. */
@@ -87,9 +87,16 @@ export const journalEventSchema = z.discriminatedUnion("type", [
     /** Token that asks, `user@realm!name`: a task of someone else is never taken for the run's. */
     tokenId: z.string().optional(),
   }),
+  /** An empty VM of the run took the VMID, and the token has its rights on it. */
+  z.strictObject({
+    ...base,
+    type: z.literal("vm-made"),
+    /** Whether all storages were seen to hold no disk of the VMID, so that all disks found later are the run's. */
+    hadNoVolumes: z.boolean(),
+  }),
   /** Proxmox accepted the restore: from now on something of this run may be at the VMID. */
   z.strictObject({ ...base, type: z.literal("restore-accepted"), upid: z.string() }),
-  /** Proxmox refused the restore by a clear answer: nothing at the VMID can be of this run. */
+  /** Proxmox refused the restore, or the empty VM for it, by a clear answer: no task of this run restores anything. */
   z.strictObject({ ...base, type: z.literal("restore-refused"), reason: z.string() }),
   /**
    * The restored VM of an emergency was verified and is given its own description, start on boot and protection back: from now

@@ -21,6 +21,8 @@ export const restoredVmInputsSchema = z.strictObject({
   sourceVmId: vmIdSchema,
   /** Target storage for all disks. Absent, only in an emergency: each disk on the storage that it was on. */
   storage: z.string().min(1).optional(),
+  /** Pool that the VM joins before anything is restored, so that the token's rights on it begin there. It must exist. */
+  pool: z.string().min(1),
   /**
    * Every `netN` of the archive is moved to this bridge. It must have no port and no address; that is verified. Needed in a
    * drill, refused in an emergency.

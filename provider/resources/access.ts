@@ -9,6 +9,7 @@ import type { Access, CheckAccessArgs } from "../contract/access";
 import type { ProviderContext } from "../definition";
 import { isLookNeededAgain } from "../empty-vm";
 import { requireIsolation } from "../isolated-bridge";
+import { productionPoolProblem, requirePool } from "../pool";
 import { distrustOfGo } from "../system-trust";
 
 const SSH_PORT = 22;
@@ -16,7 +17,7 @@ const SSH_TIMEOUT_MS = 3000;
 
 /** Asks Proxmox, Cloudflare and the Docker VM side by side. Never throws for what they answer. */
 export async function checkAccess(context: ProviderContext, args: CheckAccessArgs): Promise<Access> {
-  const [{ problems: proxmox, lookAgain }, cloudflare, vm, trust] = await Promise.all([
+  const [{ problems: proxmox, warnings, lookAgain }, cloudflare, vm, trust] = await Promise.all([
     askProxmox(context.client, args),
     cloudflareAnswer(context, args),
     dockerVmWarnings(context.client, args),
@@ -26,19 +27,20 @@ export async function checkAccess(context: ProviderContext, args: CheckAccessArg
   return {
     problems: [...proxmox, ...cloudflare.problems],
     // Without an answer of Proxmox these add nothing.
-    warnings: [...cloudflare.warnings, ...(proxmox.length === 0 ? [...trust, ...vm] : [])],
+    warnings: [...cloudflare.warnings, ...(proxmox.length === 0 ? [...warnings, ...trust, ...vm] : [])],
     ...(lookAgain ? { lookAgain } : {}),
   };
 }
 
 interface ProxmoxAnswer {
   readonly problems: string[];
+  readonly warnings: string[];
   readonly lookAgain: boolean;
 }
 
 async function askProxmox(client: PveClient, args: CheckAccessArgs): Promise<ProxmoxAnswer> {
-  const { node: name, drill, newVm } = args;
-  const refused = (problem: string): ProxmoxAnswer => ({ problems: [problem], lookAgain: false });
+  const { node: name, drill, dockerVm, newVm, pool } = args;
+  const refused = (problem: string): ProxmoxAnswer => ({ problems: [problem], warnings: [], lookAgain: false });
   try {
     const nodes = await clusterNodes(client);
     const node = nodes.find((candidate) => candidate.node === name);
@@ -51,25 +53,33 @@ async function askProxmox(client: PveClient, args: CheckAccessArgs): Promise<Pro
     if (node.status === "offline") {
       return refused(`Unable to use node "${name}": it is offline. Start it, or look why it left.`);
     }
-    if (drill !== undefined) {
-      const problems = await drillProblems(client, name, drill);
-      if (problems.length > 0) return { problems, lookAgain: false };
-    }
-    return { problems: [], lookAgain: newVm !== undefined && (await isLookNeededAgain(client, name, newVm)) };
+    const restoreProblems = await problemsOf([
+      ...(pool === undefined ? [] : [requirePool(client, pool)]),
+      ...(drill === undefined ? [] : drillLooks(client, { node: name, pool }, drill)),
+    ]);
+    if (restoreProblems.length > 0) return { problems: restoreProblems, warnings: [], lookAgain: false };
+    const poolProblem = dockerVm === undefined ? undefined : await productionPoolProblem(client, dockerVm);
+    const warnings = poolProblem === undefined ? [] : [poolProblem];
+    return { problems: [], warnings, lookAgain: newVm !== undefined && (await isLookNeededAgain(client, name, newVm)) };
   } catch (error) {
     return refused(messageOf(error));
   }
 }
 
-async function drillProblems(
+function drillLooks(
   client: PveClient,
-  node: string,
+  { node, pool }: { readonly node: string; readonly pool: string | undefined },
   { vmId, isolatedBridge }: NonNullable<CheckAccessArgs["drill"]>,
-): Promise<string[]> {
-  const looks = await Promise.allSettled([
+): Promise<unknown>[] {
+  return [
     requireIsolation(client, { node, name: isolatedBridge, ownVmId: vmId }),
-    requireNoJobFor(client, { vmId, node }),
-  ]);
+    requireNoJobFor(client, { vmId, node, pool }),
+  ];
+}
+
+/** Of several looks side by side, what each that failed says. */
+async function problemsOf(looking: readonly Promise<unknown>[]): Promise<string[]> {
+  const looks = await Promise.allSettled(looking);
   return looks.flatMap((look) => (look.status === "rejected" ? [messageOf(look.reason)] : []));
 }
 

@@ -69,10 +69,6 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
       const { reportFile } = await recordRefusal(inputs, messageOf(error), startedAt);
       throw new Error(`${messageOf(error)} The report is ${reportFile}.`, { cause: error });
     });
-    for (const doubt of found.doubts) {
-      const text = `Disks of VM ${inputs.vmId} may exist unseen, because ${doubt}; destroy will leave all such disks alone.`;
-      context.report("warning", text);
-    }
     const run = newRun(inputs, found.identity, startedAt);
     const { kind, stack, node, vmId, sourceVmId, restorePoint } = inputs;
     const { rtoTargetSeconds, rpoTargetSeconds, outageAt, environmentNotes } = inputs;
@@ -90,7 +86,6 @@ export const lease: ResourceDefinition<LeaseInputs, LeaseOutputs> = {
         vmUuid,
         ...{ pid: process.pid, host: hostname() },
         clockOffsetSeconds: found.clockOffsetSeconds,
-        hadNoVolumes: found.doubts.length === 0 && run.replaces === undefined,
       },
       startedAt,
     );
@@ -139,8 +134,6 @@ interface Surroundings {
   readonly identity: Identity;
   /** For the evidence, one text each. */
   readonly findings: string[];
-  /** Why disks of the VMID may exist although none was seen. */
-  readonly doubts: string[];
   readonly recoveryStartedAtNode?: number;
   /** The node's clock minus this computer's. */
   readonly clockOffsetSeconds: number;
@@ -162,14 +155,14 @@ async function lookAround(context: ProviderContext, inputs: LeaseInputs): Promis
     ]);
     return { ...found, clockOffsetSeconds };
   }
-  const [doubts, clockOffsetSeconds, archiveConfig] = await Promise.all([
-    requireFree(client, inputs),
+  const [clockOffsetSeconds, archiveConfig] = await Promise.all([
     clockOffset({ client }, inputs.node),
     requireCapacity(client, inputs).catch(unlessUnreadable),
+    requireFree(client, inputs),
   ]);
   const identity = { vmName: inputs.vmName, vmUuid: randomUUID() };
   const findings = typeof archiveConfig === "string" ? archiveFindings(inputs, archiveConfig) : [];
-  return { identity, findings, doubts, clockOffsetSeconds };
+  return { identity, findings, clockOffsetSeconds };
 }
 
 /** In an emergency the restore refuses by itself, with evidence: what stands may be taken up without any room. */

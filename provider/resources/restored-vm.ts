@@ -1,7 +1,7 @@
 /** `homelab:drill:RestoredVm`: a VM from an archive, under the run's identity, isolated and not started. */
 import { z } from "zod";
 import { PveConnectionError, PveNotFound } from "../../pve/errors";
-import { restoreVm, vmConfig } from "../../pve/nodes/qemu";
+import { createVm, restoreVm, vmConfig } from "../../pve/nodes/qemu";
 import { extractConfig } from "../../pve/nodes/vzdump";
 import { waitForTask } from "../../pve/nodes/tasks";
 import { parseVmConfig } from "../../pve/vm-config";
@@ -12,12 +12,14 @@ import {
   type RestoredVmOutputs,
   type StepStatus,
 } from "../contract/restore";
-import { removalLimitsSchema, runKindSchema, runRefSchema } from "../contract/run";
+import { removalLimitsSchema, runKindSchema, type RunRef, runRefSchema } from "../contract/run";
 import { requireCapacity } from "../capacity";
 import { HalfMade, type ProviderContext, type ResourceDefinition } from "../definition";
+import { foundDisks, volumesOf } from "../free-vm-id";
 import { appendEvent, readJournalIfThere } from "../journal";
+import { ownershipOf } from "../ownership";
 import { removeRunVm } from "../removal";
-import { restoredParts } from "../restore-parameters";
+import { emptyVmParameters, restoredParts } from "../restore-parameters";
 import { type RestoreWay, wayOf } from "../restore-way";
 import { messageOf } from "../text";
 import { DRILL_TOKENS } from "../tokens";
@@ -165,16 +167,12 @@ async function restore(
     tokenId: client.tokenId,
   });
   const begun = performance.now();
-  try {
-    progress.upid = await restoreVm(client, node, way.parameters(inputs, archiveConfig));
-  } catch (error) {
-    // Only an answer that was lost leaves it open whether Proxmox began.
-    if (!(error instanceof PveConnectionError)) {
-      await appendEvent(run, { type: "restore-refused", reason: messageOf(error) });
-    }
-    throw error;
-  }
+  const parameters = way.parameters(inputs, archiveConfig);
+  const empty = emptyVmParameters(parameters, archiveConfig);
+  const making = await accepted(run, createVm(client, node, empty));
   progress.created = true;
+  await lookAtEmpty(context, inputs, making);
+  progress.upid = await accepted(run, restoreVm(client, node, parameters));
   await appendEvent(run, { type: "restore-accepted", upid: progress.upid });
   try {
     await waitForTask(client, progress.upid, {
@@ -186,6 +184,54 @@ async function restore(
     progress.restoreSeconds = Math.round(performance.now() - begun) / 1000;
   }
   return archiveConfig;
+}
+
+/** The task that a call has begun. That Proxmox refused it goes into the journal. */
+async function accepted(run: RunRef, call: Promise<string>): Promise<string> {
+  try {
+    return await call;
+  } catch (error) {
+    // Only an answer that was lost leaves it open whether Proxmox began.
+    if (!(error instanceof PveConnectionError)) {
+      await appendEvent(run, { type: "restore-refused", reason: messageOf(error) });
+    }
+    throw error;
+  }
+}
+
+/**
+ * Waits for the run's empty VM, and looks whether disks of its VMID are about: the token may see them from now on.
+ *
+ * @throws Error when there are any, in a drill; when the VM is not the run's any more.
+ */
+async function lookAtEmpty(
+  { client, signal, report }: ProviderContext,
+  { kind, run, restoreTimeoutSeconds }: RestoredVmInputs,
+  upid: string,
+): Promise<void> {
+  const { node, vmId } = run;
+  await waitForTask(client, upid, { timeoutMs: restoreTimeoutSeconds * 1000, signal });
+  const { volumes, doubts } = await volumesOf(client, { node, vmId });
+  await appendEvent(run, { type: "vm-made", hadNoVolumes: volumes.length + doubts.length === 0 });
+  for (const doubt of doubts) {
+    report(
+      "warning",
+      `Disks of VM ${vmId} may exist unseen, because ${doubt}; destroy will leave all such disks alone.`,
+    );
+  }
+  if (volumes.length > 0) {
+    if (kind === "drill") throw foundDisks({ node, vmId }, volumes);
+    const text =
+      `Disks of VM ${vmId} without a VM were there before and were left alone: ${volumes.join(", ")}. ` +
+      "They may hold newer data than the backup.";
+    await appendEvent(run, { type: "finding", text });
+  }
+  if (ownershipOf(await vmConfig(client, node, vmId), run) !== "own") {
+    throw new Error(
+      `Unable to restore VM ${vmId} on ${node}: somebody changed the empty VM that was made for it. ` +
+        "Look who, and run pulumi destroy.",
+    );
+  }
 }
 
 function restoreDetail({ run }: RestoredVmInputs, { upid }: Progress): string {

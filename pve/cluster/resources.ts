@@ -10,7 +10,7 @@ const guestSchema = z.object({
   type: z.enum(["qemu", "lxc"]),
   name: z.string().optional(),
   status: z.string().optional(),
-  /** Only where the token may see the pool. */
+  /** Pool that it is in, where the token has Pool.Audit on that. */
   pool: z.string().optional(),
 });
 export type ClusterGuest = z.infer<typeof guestSchema>;

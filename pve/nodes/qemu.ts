@@ -47,9 +47,20 @@ export async function vmStatus(
   return client.get(pvePath`/nodes/${node}/qemu/${vmId}/status/current`, statusSchema, {}, options);
 }
 
-/** Parameters of a restore. Every further configuration key replaces the archive's. */
-export type RestoreParameters = PveParameters & {
+/** Parameters of a new VM: its VMID, and keys of its configuration. */
+export type CreateParameters = PveParameters & {
   readonly vmid: number;
+  /** Pool that it joins. */
+  readonly pool: string;
+};
+
+/** Makes a VM without an archive and gives the task's UPID. The VM is visible at once, with the lock `create`. */
+export async function createVm(client: PveClient, node: string, parameters: CreateParameters): Promise<string> {
+  return client.post(pvePath`/nodes/${node}/qemu`, upidText, parameters);
+}
+
+/** Parameters of a restore. Every further configuration key replaces the archive's. */
+export type RestoreParameters = CreateParameters & {
   /** Volume id of the archive. */
   readonly archive: string;
 };
@@ -89,15 +100,6 @@ export async function destroyVm(
 ): Promise<string> {
   const query = { "destroy-unreferenced-disks": unreferencedDisks };
   return client.delete(pvePath`/nodes/${node}/qemu/${vmId}`, upidText, query);
-}
-
-/** Makes a VM without an archive and gives the task's UPID. The VM is visible at once, with the lock `create`. */
-export async function createVm(
-  client: PveClient,
-  node: string,
-  parameters: PveParameters & { readonly vmid: number },
-): Promise<string> {
-  return client.post(pvePath`/nodes/${node}/qemu`, upidText, parameters);
 }
 
 /** A disk on its way from one VM to another of the same node. */

@@ -6,7 +6,9 @@ import { askCloudflare } from "../../provider/cloudflare-access";
 import type { ProviderContext } from "../../provider/definition";
 import { requireIsolation } from "../../provider/isolated-bridge";
 import { checkAccess } from "../../provider/resources/access";
-import { ApiLab } from "../lab/api-lab";
+import type { Access } from "../../provider/contract/access";
+import type { Privilege } from "../../pve/access/privileges";
+import { ApiLab, TOKEN } from "../lab/api-lab";
 import { FakePve } from "../provider/support/fake-pve";
 
 const silent = { signal: new AbortController().signal, report: () => undefined, containerWindowMs: 0 };
@@ -86,10 +88,10 @@ test("a backup job that would take a drill's VM, beside what is wrong with its b
 test("a Docker VM that runs and does not answer is a warning; one that is off or missing is prod's to start", async () => {
   await using api = await ApiLab.start();
   // Nothing listens on SSH's port there.
-  const args = { node: "pve", dockerVm: { vmId: 200, address: "127.99.0.1" } };
+  const args = { node: "pve", dockerVm: { vmId: 200, address: "127.99.0.1", pool: "homelab-prod" } };
   expect(await checkAccess(contextFor(api), args)).toEqual({ problems: [], warnings: [] });
 
-  await api.task("POST", "/nodes/pve/qemu", { vmid: 200, name: "docker", memory: 512 });
+  await api.task("POST", "/nodes/pve/qemu", { vmid: 200, name: "docker", memory: 512, pool: args.dockerVm.pool });
   expect(await checkAccess(contextFor(api), args)).toEqual({ problems: [], warnings: [] });
 
   await api.task("POST", "/nodes/pve/qemu/200/status/start");
@@ -99,6 +101,70 @@ test("a Docker VM that runs and does not answer is a warning; one that is off or
       "Unable to reach the Docker VM 200 at 127.99.0.1, port 22, although it runs: ECONNREFUSED. " +
         "Changes to services will fail until it answers: look at its console, and at homelab:dockerVm.address.",
     ],
+  });
+});
+
+describe("a pool", () => {
+  const LIMITED = "ops@pve!limited=22222222-2222-3333-4444-555555555555";
+  const REMEDY = 'Run the script that "npm run homelab -- roles" prints, as root on a Proxmox node.';
+  const labWith = (privileges: readonly Privilege[], vms: number[] = []): Promise<ApiLab> =>
+    ApiLab.start({
+      apiTokens: [TOKEN, LIMITED],
+      access: {
+        roles: { Pool: [...privileges], Look: ["Sys.Audit"] },
+        acl: [
+          { path: "/pool/home", who: "ops@pve", role: "Pool", propagate: true },
+          { path: "/nodes/pve", who: "ops@pve", role: "Look", propagate: true },
+        ],
+        separatedTokens: [],
+        pools: [{ poolid: "home", vms }],
+      },
+    });
+  const ask = (api: ApiLab, args: object): Promise<Access> =>
+    checkAccess({ ...silent, client: api.client(LIMITED) }, { node: "pve", ...args });
+
+  test("that a restored VM joins must be there, seen, and open to the token", async () => {
+    await using api = await labWith(["Pool.Audit", "VM.Allocate"]);
+    expect(await ask(api, { pool: "home" })).toEqual({ problems: [], warnings: [] });
+    await using rootOnly = await ApiLab.start();
+    expect((await checkAccess(contextFor(rootOnly), { node: "pve", pool: "none" })).problems).toEqual([
+      `Unable to use pool "none": there is no such pool. ${REMEDY}`,
+    ]);
+    await using unseen = await labWith(["VM.Allocate"]);
+    expect((await ask(unseen, { pool: "home" })).problems).toEqual([
+      `Unable to use pool "home": the token may not see it. ${REMEDY}`,
+    ]);
+    await using closed = await labWith(["Pool.Audit"]);
+    expect((await ask(closed, { pool: "home" })).problems).toEqual([
+      `Unable to use pool "home": the token may not make VMs in it. ${REMEDY}`,
+    ]);
+  });
+
+  test("that production's VM is made in must name it", async () => {
+    const dockerVm = { vmId: 200, address: "127.99.0.1", pool: "home" };
+    await using named = await labWith(["Pool.Audit", "VM.Allocate", "VM.Config.Options"], [200]);
+    expect(await ask(named, { dockerVm })).toMatchObject({ problems: [] });
+    await using api = await labWith(["Pool.Audit", "VM.Allocate", "VM.Config.Options"]);
+    expect((await ask(api, { dockerVm })).problems).toEqual([
+      `Unable to make VM 200 in pool "home": the pool does not name it, as after the loss of the VM. ${REMEDY}`,
+    ]);
+  });
+
+  test("that production's VM is not in is a warning, and one that it is in stays", async () => {
+    await using api = await ApiLab.start({
+      access: { roles: {}, acl: [], separatedTokens: [], pools: [{ poolid: "media", vms: [200] }] },
+    });
+    api.lab.guests.write(200, { current: { name: "docker" } });
+    const dockerVm = { vmId: 200, address: "127.99.0.1", pool: "homelab-prod" };
+    const { problems, warnings } = await checkAccess(contextFor(api), { node: "pve", dockerVm });
+    expect(problems).toEqual([]);
+    expect(warnings).toContain(
+      'VM 200 is not in pool "homelab-prod" (homelab:dockerVm.pool), but in pool "media": after its loss the token could not restore it, ' +
+        "because Proxmox takes rights on a VM away with it. If it is to stay there, name that pool in homelab:dockerVm.pool first. " +
+        REMEDY,
+    );
+    const there = await checkAccess(contextFor(api), { node: "pve", dockerVm: { ...dockerVm, pool: "media" } });
+    expect(there.warnings.filter((warning) => warning.includes("pool"))).toEqual([]);
   });
 });
 

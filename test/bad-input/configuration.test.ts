@@ -99,6 +99,24 @@ const CASES: Case[] = [
     'Pulumi.drill.yaml:6: homelab:drill.isolatedBridge: "vmbr0" is production\'s bridge (dockerVm.bridge). Expected: a bridge without port and address, such as vmbr99.',
   ],
   [
+    "drill in production's pool",
+    "drill",
+    { stack: [["name: docker-drill", "name: docker-drill\n    pool: homelab-prod"]] },
+    "Pulumi.drill.yaml:6: homelab:drill.pool: \"homelab-prod\" is production's pool (dockerVm.pool), and the drill's token may change every VM in its own. Expected: another pool, such as homelab-drill.",
+  ],
+  [
+    "drill in a pool that production names",
+    "drill",
+    { project: [["name: docker\n", "name: docker\n      pool: homelab-drill\n"]] },
+    "Pulumi.drill.yaml:3: homelab:drill.pool: \"homelab-drill\" is production's pool (dockerVm.pool), and the drill's token may change every VM in its own. Expected: another pool, such as homelab-drill.",
+  ],
+  [
+    "pool with a space in its name",
+    "prod",
+    { project: [["name: docker\n", "name: docker\n      pool: my pool\n"]] },
+    'Pulumi.yaml:12: homelab:dockerVm.pool: "my pool" is not accepted. Expected: a pool name such as homelab-prod.',
+  ],
+  [
     "a name as the outside, which an isolated network can't resolve",
     "drill",
     { stack: [["vmbr99", "vmbr99\n    outside: [one.one.one.one:443]"]] },

@@ -68,7 +68,13 @@ async function run(environment: Record<string, string> = {}): Promise<Ended> {
     PROXMOX_VE_API_TOKEN: TOKEN,
     SSL_CERT_FILE: join(api.lab.spec.dir, "tls", "ca.pem"),
     ...{ NODE: "pve", ARCHIVE, SOURCE_VMID: "200", VMID: "9200", VM_NAME: "drill", STORAGE: "local-lvm" },
-    ...{ BRIDGE: "vmbr99", MEMORY_MIB: "1024", ROOT_CERTIFICATE: "/dev/null", LIMIT_SECONDS: "5" },
+    ...{
+      BRIDGE: "vmbr99",
+      POOL: "homelab-drill",
+      MEMORY_MIB: "1024",
+      ROOT_CERTIFICATE: "/dev/null",
+      LIMIT_SECONDS: "5",
+    },
     ISOLATED: "192.168.20.1/53",
     ...environment,
   };

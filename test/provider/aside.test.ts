@@ -42,8 +42,8 @@ test("disks are what a destroy would delete, but not the cloud-init drive and th
 });
 
 test("the description gives the mark back, holds the old configuration, and is no mark of a run", () => {
-  const { description, ...rest } = asideParameters(8200, MARK, CONFIG);
-  expect(rest).toEqual({ vmid: 8200, name: "docker-aside", onboot: false, protection: true });
+  const { description, ...rest } = asideParameters({ vmid: 8200, pool: "homelab-prod" }, MARK, CONFIG);
+  expect(rest).toEqual({ vmid: 8200, pool: "homelab-prod", name: "docker-aside", onboot: false, protection: true });
   expect(parseAsideMark(String(description))).toEqual(MARK);
   expect(description).toContain("    net0: virtio=BC:24:11:00:00:01,bridge=vmbr0\n");
   expect(description).not.toMatch(/cipassword|digest/);
@@ -52,7 +52,7 @@ test("the description gives the mark back, holds the old configuration, and is n
 
 test("a configuration that is too long for a description stands in the evidence only", () => {
   const long = { ...CONFIG, sshkeys: "x".repeat(7000) };
-  const { description } = asideParameters(8200, MARK, long);
+  const { description } = asideParameters({ vmid: 8200, pool: "homelab-prod" }, MARK, long);
   expect(String(description).length).toBeLessThan(8192);
   expect(description).toContain("Its configuration is in that run's evidence.");
   expect(keptConfig(long)).toContain("sshkeys: xxx");

@@ -36,12 +36,19 @@ test("a drill passes, leaves evidence, calls only what is allowed, and destroy l
   ]);
   expect(evidence.phases.reduce((sum, { seconds }) => sum + seconds, 0)).toBeCloseTo(evidence.rto.seconds ?? 0, 3);
 
-  const restore = fake.pve.writes.find(({ call }) => call === "POST /nodes/pve/qemu")?.parameters;
-  expect(Object.fromEntries(restore ?? [])).toEqual({
-    ...{ vmid: "9200", archive: ARCHIVE, storage: "local-lvm", unique: "1", start: "0", name: "drill-docker" },
-    ...{ onboot: "0", protection: "0", tags: "homelab-drill", memory: "1024", balloon: "1024" },
+  const [empty, restore, ...others] = fake.pve.writes.filter(({ call }) => call === "POST /nodes/pve/qemu");
+  expect(others).toEqual([]);
+  const identity = {
+    ...{ vmid: "9200", name: "drill-docker", pool: "homelab-drill" },
     description: `${runMarker(run.runId)}\nRestored from ${ARCHIVE} (VM 200).\n`,
     smbios1: `base64=1,manufacturer=SG9tZQ==,uuid=${run.vmUuid}`,
+  };
+  // First the VM that the token has rights on from its pool, then the archive into it.
+  expect(Object.fromEntries(empty?.parameters ?? [])).toEqual(identity);
+  expect(Object.fromEntries(restore?.parameters ?? [])).toEqual({
+    ...identity,
+    ...{ archive: ARCHIVE, storage: "local-lvm", unique: "1", start: "0", force: "1" },
+    ...{ onboot: "0", protection: "0", tags: "homelab-drill", memory: "1024", balloon: "1024" },
     net0: "model=virtio,bridge=vmbr99",
     net1: "model=e1000,bridge=vmbr99",
   });

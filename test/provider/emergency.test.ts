@@ -32,13 +32,17 @@ test("the VM comes back as it was in the archive, and destroy only forgets", asy
   expect(fake.pve.vms.get(200)).toEqual({ config: wanted, status: "running" });
   expect(fake.pve.writes.map(({ call }) => call).filter((call) => !call.includes("/agent/"))).toEqual([
     "POST /nodes/pve/qemu",
+    "POST /nodes/pve/qemu",
     "PUT /nodes/pve/qemu/200/config",
     "POST /nodes/pve/qemu/200/status/start",
   ]);
-  const restore = Object.fromEntries(fake.pve.writes[0]?.parameters ?? []);
+  const [empty, restore] = fake.pve.writes.map(({ parameters }) => Object.fromEntries(parameters));
+  const description = `homelab-run=${run.runId}\nBeing restored from ${ARCHIVE}.\n`;
+  const { name, smbios1 } = wanted;
+  expect(empty).toEqual({ vmid: "200", pool: "homelab-prod", name, smbios1, description });
   expect(restore).toEqual({
-    ...{ vmid: "200", archive: ARCHIVE, unique: "0", start: "0", onboot: "0", protection: "0" },
-    description: `homelab-run=${run.runId}\nBeing restored from ${ARCHIVE}.\n`,
+    ...{ vmid: "200", archive: ARCHIVE, pool: "homelab-prod", force: "1" },
+    ...{ unique: "0", start: "0", onboot: "0", protection: "0", description },
   });
   expect(await evidenceOf(run.runId)).toMatchObject({
     ...{ kind: "emergency", verdict: "passed", outage: null, target: { vmId: 200, vmName: "docker" } },

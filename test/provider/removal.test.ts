@@ -116,7 +116,13 @@ test.each([
   ["a storage was offline", { otherStorages: [{ storage: "usb", type: "dir", content: "images", active: 0 }] }, "0"],
   [
     "the token may not see all storages",
-    { privileges: { "/vms": { "VM.Audit": 1 }, "/sdn/zones/localnetwork": { "SDN.Audit": 1 } } },
+    {
+      privileges: {
+        "/vms": { "VM.Audit": 1 },
+        "/sdn/zones/localnetwork": { "SDN.Audit": 1 },
+        "/pool/homelab-drill": { "VM.Allocate": 1 },
+      },
+    },
     "0",
   ],
 ])("destroy frees disks that no configuration names only if, at the beginning, %s", async (_, state, flag) => {
@@ -125,6 +131,61 @@ test.each([
   await fake.destroy(states);
   const call = fake.pve.writes.find(({ call: made }) => made === "DELETE /nodes/pve/qemu/9200");
   expect(Object.fromEntries(call?.parameters ?? [])).toEqual({ "destroy-unreferenced-disks": flag });
+});
+
+describe("of disks that the token may see only when the VM is in its pool", () => {
+  /** What is about when the empty VM is made. */
+  const atCreation = (happen: () => void): void => {
+    fake.pve.disturb = (call) => {
+      if (call === "POST /nodes/pve/qemu") happen();
+      return undefined;
+    };
+  };
+  const restores = (): number => fake.pve.writes.filter(({ parameters }) => parameters.has("archive")).length;
+
+  test("none may be there: nothing is restored, and they outlive the empty VM", async () => {
+    atCreation(() => (fake.pve.orphans = { "local-lvm": ["local-lvm:vm-9200-disk-0"] }));
+    const { states, run } = await fake.drill();
+    expect(states.get(DRILL_TOKENS.restoredVm)).toMatchObject({
+      status: "failed",
+      reason: expect.stringContaining("there are disks of this VMID without a VM: local-lvm:vm-9200-disk-0") as string,
+    });
+    expect(restores()).toBe(0);
+    expect(await readJournal(run.runDir)).toContainEqual(
+      expect.objectContaining({ type: "vm-made", hadNoVolumes: false }),
+    );
+    await fake.destroy(states);
+    expect(fake.pve.vms.size).toBe(0);
+    expect(fake.pve.orphans).toEqual({ "local-lvm": ["local-lvm:vm-9200-disk-0"] });
+  });
+
+  test("and a restore overwrites no VM but the run's own empty one", async () => {
+    const { run } = await fake.lease();
+    let calls = 0;
+    fake.pve.disturb = (call) => {
+      // Between the two calls somebody has put a VM of his own there.
+      if (call === "GET /nodes/pve/qemu/9200/config" && ++calls === 1)
+        fake.pve.vms.set(9200, { config: { name: "mine", scsi0: "local-lvm:vm-9200-disk-0" }, status: "stopped" });
+      return undefined;
+    };
+    const { outs } = await fake.create(DRILL_TOKENS.restoredVm, fake.vmInputs(run));
+    expect(outs["reason"]).toBe(
+      "Unable to restore VM 9200 on pve: somebody changed the empty VM that was made for it. Look who, and run pulumi destroy.",
+    );
+    expect(restores()).toBe(0);
+    await fake.delete(DRILL_TOKENS.restoredVm, outs);
+    expect(fake.pve.vms.get(9200)?.config["name"]).toBe("mine");
+  });
+});
+
+test("a run that died before its restore began leaves an empty VM, which is its own", async () => {
+  const { outs, run } = await fake.lease();
+  fake.pve.disturb = (call) => (call === "GET /nodes/pve/storage" ? { status: 596, text: "gone" } : undefined);
+  await fake.create(DRILL_TOKENS.restoredVm, fake.vmInputs(run));
+  expect(fake.pve.vms.get(9200)?.config).toMatchObject({ name: "drill-docker" });
+  fake.pve.disturb = () => undefined;
+  await fake.delete(DRILL_TOKENS.lease, outs);
+  expect(fake.pve.vms.size).toBe(0);
 });
 
 test("disks that appeared unseen are left, and destroy says so", async () => {

@@ -18,7 +18,7 @@ afterEach(async () => broken[Symbol.asyncDispose]());
 
 const writes = (): string[] => broken.writes().slice(writesBefore);
 
-test("its disks are kept under another VMID with every byte, the VM comes back from the archive, and force is never sent", async () => {
+test("its disks are kept under another VMID with every byte, the VM comes back from the archive, and nothing is overwritten", async () => {
   const old = await broken.config(200);
   const { run, vm, evidence } = await broken.restore(broken.consent());
   expect(vm).toMatchObject({ status: "passed" });
@@ -27,13 +27,17 @@ test("its disks are kept under another VMID with every byte, the VM comes back f
     ...["scsi0", "scsi1", "unused0"].map(() => "POST /nodes/pve/qemu/200/move_disk"),
     "PUT /nodes/pve/qemu/200/config",
     "DELETE /nodes/pve/qemu/200",
+    // An empty VM of the run, and the archive into it.
+    "POST /nodes/pve/qemu",
     "POST /nodes/pve/qemu",
     "PUT /nodes/pve/qemu/200/config",
   ]);
-  expect(readFileSync(broken.api.requestLog, "utf8")).not.toMatch(/"force"/);
+  expect(broken.forcedOverMore()).toEqual([]);
+  expect(readFileSync(broken.api.requestLog, "utf8")).toMatch(/"force"/);
   expect(await broken.disks()).toEqual({ ...KEPT_DISKS, ...RESTORED_DISKS });
   const aside = await broken.config(ASIDE_VM);
   expect(aside).toMatchObject({ name: "docker-aside", onboot: 0, protection: 1 });
+  expect(broken.api.lab.pools.ofGuest(ASIDE_VM)?.poolid).toBe("homelab-prod");
   expect(Object.keys(aside).filter((key) => /^(net|boot|ide)/.test(key))).toEqual([]);
   expect(aside).toMatchObject({
     scsi1: expect.stringContaining("backup=0") as string,
@@ -62,7 +66,7 @@ test("its disks are kept under another VMID with every byte, the VM comes back f
   expect(await broken.events(run)).toEqual([
     ...["run-started", "finding", "finding", "replacing"],
     ...["disk-set-aside scsi0", "disk-set-aside scsi1", "disk-set-aside unused0", "replaced"],
-    ...["restore-requested", "restore-accepted", "phase-ended", "handed-over", "phase-ended"],
+    ...["restore-requested", "vm-made", "restore-accepted", "phase-ended", "handed-over", "phase-ended"],
   ]);
 });
 

@@ -33,6 +33,7 @@ describe("the drill of an operator's archive", () => {
     expect(drill.config.drill).toEqual({
       vmId: 9200,
       name: "docker-drill",
+      pool: "homelab-drill",
       isolatedBridge: "vmbr99",
       expiresAfterHours: 24,
       storage: "local-lvm",

@@ -1,6 +1,7 @@
 /**
- * Production and a drill by the real `pulumi` and the real providers, with the tokens that `homelab roles` makes: nothing is
- * refused, and each privilege is needed by something that was called. Without machines; guests answer, but do nothing.
+ * Production, drills, the loss of the VM and its restore, by the real `pulumi` and the real providers, with the tokens that one run of
+ * the script of `homelab roles` makes: nothing is refused, although Proxmox takes rights on a VM away with it, and each privilege is
+ * needed by something that was called. Without machines; guests answer, but do nothing.
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -9,15 +10,19 @@ import path from "node:path";
 import { backupNow } from "../../../cli/backup";
 import { readDrillConfig } from "../../../cli/drill/config";
 import { runDrills } from "../../../cli/drill/drill";
-import { pulumiIn } from "../../../cli/drill/pulumi";
+import { pulumiIn, type RunPulumi } from "../../../cli/drill/pulumi";
 import { accessOf } from "../../../cli/lab/access-rules";
 import { readProdConfig } from "../../../cli/lab/stack-files";
 import { identitiesOf, type Identity } from "../../../cli/privileges/grants";
 import { Progress } from "../../../cli/progress";
+import { readRestoreConfig } from "../../../cli/restore/config";
+import { runRestore } from "../../../cli/restore/restore";
 import { type AccessRules } from "../../../lab/privileges/access-control";
 import { type GuestAgent } from "../../../lab/types";
+import { listBackups } from "../../../pve/nodes/storage";
+import { extractConfig } from "../../../pve/nodes/vzdump";
 import { parseVmConfig } from "../../../pve/vm-config";
-import { type StackConfig } from "../../../stacks/config";
+import { type ProdConfig, type StackConfig } from "../../../stacks/config";
 import { ReachableApis } from "../../bad-input/reachable";
 import { Workspace } from "../../bad-input/workspace";
 import { type ApiLab, TOKEN } from "../api-lab";
@@ -61,6 +66,13 @@ const DRILL: readonly (readonly [string, string])[] = [
   ["agentSeconds: 600", "agentSeconds: 5"],
 ];
 
+const RESTORE = `config:
+  homelab:kind: restore
+  homelab:targets: { rtoMinutes: 240, rpoMinutes: 1500 }
+  homelab:timeouts: { restoreSeconds: 3600, startSeconds: 120, agentSeconds: 5, checkSeconds: 2, canarySkewSeconds: 5 }
+`;
+const ARCHIVE = "nas:backup/vzdump-qemu-200-2026_11_20-02_00_00.vma.zst";
+
 /** Every command ends at once and says nothing. */
 const AGENT: GuestAgent = {
   execute: async <T>(command: string): Promise<T> => {
@@ -81,29 +93,40 @@ const log: LoggedCall[] = [];
 beforeAll(async () => {
   workspace = await Workspace.create();
   await workspace.write({ project: FIRST, prod: PROD, drill: DRILL });
+  await writeFile(path.join(workspace.project, "Pulumi.restore.yaml"), RESTORE);
   execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", path.join(workspace.project, "key")]);
   stacks = {
     prod: await readProdConfig(workspace.project, "prod"),
     drill: await readDrillConfig(workspace.project, "drill"),
+    restore: await readRestoreConfig(workspace.project, "restore"),
   };
   apis = await ReachableApis.start({ apiTokens: [TOKEN, ...Object.values(TOKENS)], access: accessOf(stacks) });
   api = apis.api;
   for (const vmId of [200, 9200]) api.machines.agents.set(vmId, AGENT);
   const dump = path.join(api.lab.spec.dir, "fs/mnt/pve/nas/dump");
   await mkdir(dump, { recursive: true });
-  api.backups.onVzdump = () => writeFile(path.join(dump, "vzdump-qemu-200-2026_11_20-02_00_00.vma.zst"), CONFIG);
+  let day = 20;
+  api.backups.onVzdump = () => writeFile(path.join(dump, `vzdump-qemu-200-2026_11_${day++}-02_00_00.vma.zst`), CONFIG);
   api.backups.onRestore = async (request) => {
     const disk = await api.lab.volumes.allocateDisk("local-lvm", request.vmId, 2 ** 30);
     await request.writeConfig({ ...parseVmConfig(CONFIG), ...request.overrides, scsi0: `${disk},size=1G` });
     await request.removeLock();
   };
   await runProduction();
+  await prepareDrills();
   await runDrill();
+  await runDrill();
+  await loseProduction();
+  // Whether its archive is good can be asked before it is needed.
+  await runDrill();
+  await runEmergency();
   const lines = readFileSync(api.requestLog, "utf8").trimEnd().split("\n");
   log.push(...lines.map((line) => JSON.parse(line) as LoggedCall));
   // What a standing drill has, for asking again.
+  api.lab.pools.addGuest("homelab-drill", 9200);
   api.lab.guests.write(9200, { current: { agent: "enabled=1", net0: "virtio,bridge=vmbr99" } });
   await api.lab.machines.start(9200, {}, { log: () => undefined, signal: new AbortController().signal });
+  await api.ok("PUT", "/storage/nas", { content: "backup,images" });
   for (const storage of ["local-lvm", "nas"]) await api.lab.volumes.allocateDisk(storage, 9200, 2 ** 20);
 });
 afterAll(async () => {
@@ -131,18 +154,61 @@ async function runProduction(): Promise<void> {
   await backupNow({ config, progress: progress(), client: api.client(TOKENS.prod) });
 }
 
-/** From the archive to the removal of the VM, beside another guest; its checks fail, which is no matter here. */
-async function runDrill(): Promise<void> {
+/** Another guest on the node, and a NAS that holds disks too. */
+async function prepareDrills(): Promise<void> {
   api.lab.guests.write(300, { current: { name: "other", net0: "virtio,bridge=vmbr0" } });
-  // A NAS that holds disks too.
   await api.ok("PUT", "/storage/nas", { content: "backup,images" });
+}
+
+/** From the archive to the removal of the VM; its checks fail, which is no matter here. */
+async function runDrill(): Promise<void> {
   const code = await runDrills({
     ...{ config: await readDrillConfig(workspace.project, "drill"), stack: "drill", projectDir: workspace.project },
     ...{ selection: { by: "last", count: 1 }, keep: false, progress: progress() },
-    pulumi: pulumiIn(workspace.project, { ...workspace.environment, ...environment("drill") }),
+    pulumi: pulumiAs("drill"),
     ...{ signal: new AbortController().signal, client: api.client(TOKENS.drill) },
   });
   expect(code).toBe(1);
+  expect(api.lab.guests.list()).not.toContain(9200);
+  expect(api.lab.pools.find("homelab-drill")).toMatchObject({ vms: [] });
+}
+
+/** The VM is gone, and with it what was granted on it and its place in the pool. Its archives are still there to be read. */
+async function loseProduction(): Promise<void> {
+  if (api.machines.running.has(200)) await api.machines.stop(200);
+  await api.ok("PUT", "/nodes/pve/qemu/200/config", { protection: 0 });
+  await api.task("DELETE", "/nodes/pve/qemu/200");
+  expect(api.lab.pools.find("homelab-prod")).toMatchObject({ vms: [] });
+  for (const kind of ["drill", "prod"] as const) {
+    const client = api.client(TOKENS[kind]);
+    expect((await listBackups(client, "pve", "nas", 200)).map(({ volid }) => volid)).toEqual([ARCHIVE]);
+    expect(await extractConfig(client, "pve", ARCHIVE)).toBe(CONFIG);
+  }
+}
+
+/** Production's token brings the VM back, and goes on with it. */
+async function runEmergency(): Promise<void> {
+  const code = await runRestore({
+    ...{ config: await readRestoreConfig(workspace.project, "restore"), stack: "restore" },
+    ...{ projectDir: workspace.project, pulumi: pulumiAs("prod"), progress: progress() },
+    ...{ production: { stack: "prod", read: productionConfig }, client: api.client(TOKENS.prod) },
+    signal: new AbortController().signal,
+  });
+  expect(code).toBe(1);
+  expect(api.lab.pools.find("homelab-prod")).toMatchObject({ vms: [200] });
+  const { output } = await workspace.pulumi(["up", "-s", "prod", "--yes", "--refresh"], environment("prod"));
+  expect(output).not.toContain("Permission check failed");
+  expect(output).toContain("proxmoxve:index:VmLegacy docker-vm");
+  const config = await readProdConfig(workspace.project, "prod");
+  await backupNow({ config, progress: progress(), client: api.client(TOKENS.prod) });
+}
+
+async function productionConfig(): Promise<ProdConfig> {
+  return readProdConfig(workspace.project, "prod");
+}
+
+function pulumiAs(kind: keyof typeof TOKENS): RunPulumi {
+  return pulumiIn(workspace.project, { ...workspace.environment, ...environment(kind) });
 }
 
 function progress(): Progress {

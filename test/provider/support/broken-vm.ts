@@ -104,7 +104,12 @@ export class BrokenVm implements AsyncDisposable {
     states.set(DRILL_TOKENS.lease, leased);
     const run = leased["run"] as RunRef;
     await afterLease();
-    const vm = await create(DRILL_TOKENS.restoredVm, { ...common, run, restoreTimeoutSeconds: 20 });
+    const vm = await create(DRILL_TOKENS.restoredVm, {
+      ...common,
+      run,
+      pool: "homelab-prod",
+      restoreTimeoutSeconds: 20,
+    });
     states.set(DRILL_TOKENS.restoredVm, vm);
     return { run, vm, states, evidence: (await writeEvidence(run.runDir)).evidence };
   }
@@ -147,6 +152,25 @@ export class BrokenVm implements AsyncDisposable {
     const lines = readFileSync(this.api.requestLog, "utf8").split("\n").filter(Boolean);
     const requests = lines.map((line) => JSON.parse(line) as { method: string; path: string });
     return requests.filter(({ method }) => method !== "GET").map(({ method, path }) => `${method} ${path}`);
+  }
+
+  /** Calls with `force` that met anything but an empty VM that had just been made at the same VMID: none may. */
+  forcedOverMore(): string[] {
+    const lines = readFileSync(this.api.requestLog, "utf8").split("\n").filter(Boolean);
+    const bare = new Set<unknown>();
+    return lines.flatMap((line) => {
+      const { method, path, params } = JSON.parse(line) as { method: string; path: string; params: Bag };
+      if (method === "POST" && path === "/nodes/pve/qemu") {
+        const wasBare = bare.delete(params["vmid"]);
+        const isMade =
+          params["archive"] === undefined &&
+          !Object.keys(params).some((key) => /^[a-z]+\d+$/.test(key) && key !== "smbios1");
+        if (isMade) bare.add(params["vmid"]);
+        return params["force"] !== undefined && !wasBare ? [line] : [];
+      }
+      if (method !== "GET" && !path.includes("/tasks/")) bare.clear();
+      return [];
+    });
   }
 
   async events(run: RunRef): Promise<string[]> {

@@ -108,6 +108,7 @@ export class FakeDrill implements AsyncDisposable {
         sourceVmId: 200,
         storage: "local-lvm",
         isolatedBridge: "vmbr99",
+        pool: "homelab-drill",
       },
       ...{ memoryMiB: 1024, restoreTimeoutSeconds: 5 },
     };
@@ -149,6 +150,7 @@ export class FakeDrill implements AsyncDisposable {
     },
     vm: (run: unknown): Bag => ({
       ...{ kind: "emergency", run, restorePoint: RESTORE_POINT, sourceVmId: 200, restoreTimeoutSeconds: 5 },
+      pool: "homelab-prod",
     }),
   };
 

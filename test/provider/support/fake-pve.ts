@@ -89,6 +89,8 @@ export class FakePve {
     "/vms/200": { "VM.Backup": 1, "VM.Audit": 1 },
     "/vms/9200": { "VM.Config.Disk": 1, "VM.Audit": 1 },
     "/vms": { "VM.Audit": 1 },
+    "/pool/homelab-drill": { "VM.Allocate": 1 },
+    "/pool/homelab-prod": { "VM.Allocate": 1 },
     "/sdn/zones/localnetwork": { "SDN.Audit": 1 },
   };
   interfaces: Record<string, unknown>[] = [
@@ -188,6 +190,7 @@ export class FakePve {
     if (path === "/cluster/backup-info/not-backed-up") {
       return [...this.vms.keys()].filter((vmid) => !this.vmsInJobs.has(vmid)).map((vmid) => ({ vmid, type: "qemu" }));
     }
+    if (path === "/pools") return [{ poolid: parameters.get("poolid"), members: [] }];
     if (path === `/nodes/${NODE}/network`) return this.interfaces;
     if (path === `/nodes/${NODE}/vzdump/extractconfig`) {
       if (this.archiveIsDamaged) throw new Refusal(500, "unable to extract config: vma blob is corrupt");
@@ -202,7 +205,7 @@ export class FakePve {
     if (path === `/nodes/${NODE}/status`) return { memory: this.memory };
     const container = /^\/nodes\/pve\/lxc\/(\d+)\/config$/.exec(path)?.[1];
     if (container !== undefined) return this.containers.get(Number(container));
-    if (path === `/nodes/${NODE}/qemu` && method === "POST") return this.restore(parameters);
+    if (path === `/nodes/${NODE}/qemu` && method === "POST") return this.create(parameters);
     if (path.startsWith(`/nodes/${NODE}/tasks`)) return this.handleTask(method, path, parameters);
     const [, vmId, rest] = /^\/nodes\/pve\/qemu\/(\d+)(.*)$/.exec(path) ?? [];
     if (vmId === undefined) throw new Refusal(501, `Method '${method} ${path}' not implemented`);
@@ -242,9 +245,19 @@ export class FakePve {
     return task.running ? { status: "running" } : { status: "stopped", exitstatus: task.exitStatus };
   }
 
-  private restore(parameters: URLSearchParams): string {
+  private create(parameters: URLSearchParams): string {
     const vmId = Number(parameters.get("vmid"));
+    if (parameters.has("archive")) return this.restore(vmId, parameters);
     if (this.vms.has(vmId)) {
+      throw new Refusal(500, `unable to create VM ${vmId} - VM ${vmId} already exists on node 'pve'`);
+    }
+    const config = Object.fromEntries([...parameters].filter(([key]) => key !== "vmid" && key !== "pool"));
+    this.vms.set(vmId, { config, status: "stopped" });
+    return this.task("qmcreate", vmId, "OK");
+  }
+
+  private restore(vmId: number, parameters: URLSearchParams): string {
+    if (this.vms.has(vmId) && parameters.get("force") !== "1") {
       throw new Refusal(500, `unable to restore VM ${vmId} - VM ${vmId} already exists on node 'pve'`);
     }
     if (this.restoreHangs || this.restoreExit !== "OK") {
@@ -257,7 +270,7 @@ export class FakePve {
       config[key] = value.join(": ").replaceAll("vm-200-", `vm-${vmId}-`);
     }
     for (const [key, value] of parameters) {
-      if (["vmid", "archive", "storage", "unique", "start", "bwlimit"].includes(key)) continue;
+      if (["vmid", "archive", "storage", "unique", "start", "bwlimit", "force", "pool"].includes(key)) continue;
       config[key] = /^net\d+$/.test(key) ? value.replace(/^([^,]+)/, "$1=BC:24:11:99:99:99") : value;
     }
     this.afterRestore(config);
