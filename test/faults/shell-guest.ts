@@ -29,8 +29,14 @@ const WITHOUT_DOCKER =
 export class ShellGuest implements GuestAgent {
   private readonly processes = new Map<number, Ended>();
 
-  /** @param programs Folders of the guest's programs; the first that has a program counts. */
-  constructor(private readonly programs: readonly string[] = PROGRAMS) {}
+  /**
+   * @param programs Folders of the guest's programs; the first that has a program counts.
+   * @param network Asked before each command for the network namespace that it runs in. Default: one without any card.
+   */
+  constructor(
+    private readonly programs: readonly string[] = PROGRAMS,
+    private readonly network?: () => string,
+  ) {}
 
   async execute<T = unknown>(command: string, args: Record<string, unknown> = {}): Promise<T> {
     switch (command) {
@@ -46,8 +52,12 @@ export class ShellGuest implements GuestAgent {
   }
 
   private start({ path, arg = [], "input-data": input }: Exec): { pid: number } {
-    const argv = ["--mount", "--net", "--", "/bin/sh", "-c", WITHOUT_DOCKER, "sh", path, ...arg];
-    const child = spawn("/usr/bin/unshare", argv, { env: { PATH: this.programs.join(":") }, stdio: "pipe" });
+    const shell = ["/bin/sh", "-c", WITHOUT_DOCKER, "sh", path, ...arg];
+    const [program = "", ...argv] =
+      this.network === undefined
+        ? ["unshare", "--mount", "--net", "--", ...shell]
+        : ["ip", "netns", "exec", this.network(), "unshare", "--mount", "--", ...shell];
+    const child = spawn(program, argv, { env: { PATH: this.programs.join(":") }, stdio: "pipe" });
     const { pid } = child;
     if (pid === undefined) throw new Error("Failed to create child process");
     const out: Buffer[] = [];
