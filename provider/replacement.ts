@@ -8,7 +8,7 @@ import { type ClusterGuest, findGuest, isVmIdFree } from "../pve/cluster/resourc
 import { snapshotNames, vmConfig, vmStatus } from "../pve/nodes/qemu";
 import { nodeStorages } from "../pve/nodes/storage";
 import { PveTaskFailed, runningTasks, waitForTask } from "../pve/nodes/tasks";
-import { parseVolumeId } from "../pve/volume-id";
+import { isVolumeId, parseVolumeId } from "../pve/volume-id";
 import { type AsideMark, asideName, disksOf, type KeptDisk, parseAsideMark, unmovable } from "./aside-vm";
 import { type LeaseInputs, type RemovalLimits, removalLimitsSchema, type Replace } from "./contract/run";
 import type { ProviderContext } from "./definition";
@@ -186,10 +186,11 @@ async function stateProblems(client: PveClient, { node, vmId }: ReplacementArgs,
 async function diskProblems(client: PveClient, { node, vmId }: ReplacementArgs, config: Config): Promise<string[]> {
   const problems = unmovable(config, vmId).map(
     ({ disk, volume }) =>
-      `its disk ${disk} is ${volume}, which can't be kept aside (take it out: qm set ${vmId} --delete ${disk})`,
+      `its disk ${disk} is ${volume}, which can't be kept aside ` +
+      (disk.startsWith("unused") ? "(take the VM away by hand)" : `(take it out: qm set ${vmId} --delete ${disk})`),
   );
   const types = new Map((await nodeStorages(client, node)).map(({ storage, type }) => [storage, type]));
-  for (const { disk, volume } of disksOf(config).filter(({ volume: text }) => text.includes(":"))) {
+  for (const { disk, volume } of disksOf(config).filter(({ volume: text }) => isVolumeId(text))) {
     const type = types.get(parseVolumeId(volume).storage) ?? "";
     if (WITHOUT_RENAME.has(type)) {
       problems.push(

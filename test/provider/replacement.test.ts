@@ -90,7 +90,7 @@ test("a VM that another operator restored after the run has begun is not replace
   await api.ok("PUT", "/nodes/pve/qemu/200/config", { protection: 0 });
   await api.task("DELETE", "/nodes/pve/qemu/200", { "destroy-unreferenced-disks": 1 });
   const { vm } = await broken.restore(broken.consent(), undefined, async () => {
-    await api.task("POST", "/nodes/pve/qemu", { vmid: 200, archive: broken.restorePoint.archive });
+    await api.task("POST", "/nodes/pve/qemu", { vmid: 200, archive: broken.archive });
   });
   expect(vm).toMatchObject({ status: "failed", reason: expect.stringContaining("VM 200 already exists") as string });
   expect(await broken.disks()).toEqual(RESTORED_DISKS);
@@ -104,4 +104,23 @@ test("a lost VM is restored whatever the consent says, and a VM that happens to 
   const { vm, evidence } = await broken.restore(broken.consent({ until: "2026-01-01T00:00:00Z" }));
   expect(vm).toMatchObject({ status: "passed" });
   expect(evidence.aside).toBeNull();
+});
+
+test("a restored VM that did not pass is gone on with, unless another archive is chosen: then it is replaced too", async () => {
+  const { run } = await broken.restore(broken.consent());
+  const second = await broken.restore(broken.consent());
+  expect(second.run.resumes).toBe(run.runId);
+  expect(second.evidence.aside).toMatchObject({ began: run.runId, replaced: true });
+
+  broken.chooseOlder();
+  await expect(broken.restore(undefined)).rejects.toThrow(
+    `Unable to go on with VM 200 on pve: run ${second.run.runId} restored it`,
+  );
+  const third = await broken.restore(broken.consent({ asideVmId: 8201 }));
+  expect(third.vm).toMatchObject({ status: "passed" });
+  expect(await broken.disks()).toEqual({
+    ...KEPT_DISKS,
+    ...RESTORED_DISKS,
+    "local-lvm:vm-8201-disk-0": "from the archive",
+  });
 });

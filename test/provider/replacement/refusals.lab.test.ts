@@ -68,13 +68,13 @@ describe("refused before anything is changed, with what was found and what to do
     edit(
       200,
       (text) =>
-        `${text}lock: suspended\nscsi9: local-lvm:vm-201-disk-0,size=1M\nscsi10: /dev/sdb\n\n[before]\nscsi0: x\n`,
+        `${text}lock: suspended\nscsi9: local-lvm:vm-201-disk-0,size=1M\nscsi10: /dev/disk/by-id/ata-x:0\n\n[before]\nscsi0: x\n`,
     );
     expect(await refusal()).toContain(
       "it is locked (suspended; wait for the task that holds it, or run qm unlock 200 if there is none); " +
         "its disks are held by the snapshots before (if nobody needs them: qm delsnapshot 200 before); " +
         "its disk scsi9 is local-lvm:vm-201-disk-0, which can't be kept aside (take it out: qm set 200 --delete scsi9); " +
-        "its disk scsi10 is /dev/sdb, which can't be kept aside (take it out: qm set 200 --delete scsi10). Then run the restore again.",
+        "its disk scsi10 is /dev/disk/by-id/ata-x:0, which can't be kept aside (take it out: qm set 200 --delete scsi10). Then run the restore again.",
     );
   });
 

@@ -17,6 +17,7 @@ import { type Bag, urn } from "./fake-drill";
 
 export const ASIDE_VM = 8200;
 const MIB = 1024 ** 2;
+const DUMP = "fs/mnt/pve/nas/dump";
 const ARCHIVED: GeneratedGuest = {
   vmId: 200,
   name: "docker",
@@ -58,20 +59,26 @@ export class BrokenVm implements AsyncDisposable {
   private constructor(
     readonly api: ApiLab,
     readonly evidenceDir: string,
-    readonly restorePoint: RestorePoint,
+    private restorePoint: RestorePoint,
   ) {}
 
   static async make(): Promise<BrokenVm> {
     const api = await ApiLab.start({}, { realBackups: true });
     await api.ok("POST", "/storage", { storage: "nas", type: "dir", path: "/mnt/pve/nas", content: "backup" });
-    const dump = join(api.lab.spec.dir, "fs/mnt/pve/nas/dump");
-    mkdirSync(dump, { recursive: true });
-    const madeAt = new Date(Math.floor(Date.now() / 1000) * 1000 - 60_000);
-    const archive = `nas:backup/${basename(writeGeneratedArchive(dump, ARCHIVED, madeAt, "vma.zst"))}`;
-    const restorePoint = { archive, archiveTime: madeAt.getTime() / 1000, archiveBytes: 1000, notes: "" };
-    const made = new BrokenVm(api, join(api.lab.spec.dir, "drills"), restorePoint);
+    mkdirSync(join(api.lab.spec.dir, DUMP), { recursive: true });
+    const made = new BrokenVm(api, join(api.lab.spec.dir, "drills"), archiveIn(api, 1));
     await made.breakVm();
     return made;
+  }
+
+  /** Volume id of the archive that is restored. */
+  get archive(): string {
+    return this.restorePoint.archive;
+  }
+
+  /** From now on an older archive is chosen. */
+  chooseOlder(): void {
+    this.restorePoint = archiveIn(this.api, 60);
   }
 
   /** A consent for an hour. */
@@ -235,6 +242,13 @@ export class BrokenVm implements AsyncDisposable {
     }
     await api.ok("POST", "/cluster/backup", { vmid: "200", storage: "nas", schedule: "02:00", id: "nightly" });
   }
+}
+
+function archiveIn(api: ApiLab, minutesAgo: number): RestorePoint {
+  const madeAt = new Date(Math.floor(Date.now() / 1000) * 1000 - minutesAgo * 60_000);
+  const file = writeGeneratedArchive(join(api.lab.spec.dir, DUMP), ARCHIVED, madeAt, "vma.zst");
+  const archive = `nas:backup/${basename(file)}`;
+  return { archive, archiveTime: madeAt.getTime() / 1000, archiveBytes: 1000, notes: "" };
 }
 
 function head(path: string): string {
