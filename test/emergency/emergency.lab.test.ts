@@ -120,7 +120,8 @@ test(
     if (ended.code !== 0) throw new Error(ended.output);
     const writes = writesSince(count).filter((call) => !call.includes("/agent/"));
     expect(writes).toEqual([
-      "POST /nodes/pve/qemu",
+      "POST /nodes/pve/qemu", // an empty VM of its own, in the pool that gives the rights on it
+      "POST /nodes/pve/qemu", // the restore into it
       "PUT /nodes/pve/qemu/200/config",
       "POST /nodes/pve/qemu/200/status/start",
     ]);
