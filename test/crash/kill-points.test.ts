@@ -15,8 +15,8 @@ const RUN: TimedMoment[] = [
   moment("drill destroy", "journal removed", 600, { when: "after" }),
 ];
 
-const names = (seed: number, count: number): string[] =>
-  planPoints([RUN], seed, count).map(({ when, what, nth, delayMs }) => `${when} ${what} ${nth} ${delayMs}`);
+const names = (seed: number, drawn: number): string[] =>
+  planPoints([RUN], seed, drawn).map(({ when, what, nth, delayMs }) => `${when} ${what} ${nth} ${delayMs}`);
 
 test("every boundary is a point: before each call, after each that changes something, after what is local", () => {
   expect(names(1, 0)).toEqual([
@@ -29,9 +29,20 @@ test("every boundary is a point: before each call, after each that changes somet
   ]);
 });
 
+test("a write of state has a latest moment, because it may be seen as one with the next", () => {
+  const run = [
+    moment("drill up", "state 1+1", 0, { when: "after" }),
+    moment("drill up", "state 2+0", 1, { when: "after" }),
+    moment("drill up", "GET /nodes", 5, { when: "after" }),
+    moment("drill up", "POST /nodes/pve/qemu", 9),
+  ];
+  const latest = { phase: "drill up", what: "POST /nodes/pve/qemu", nth: 1, when: "before" };
+  expect(planPoints([run], 1, 0)).toMatchObject([{ what: "state 1+1", latest }, { what: "state 2+0", latest }, latest]);
+});
+
 test("further ones lie between two moments, always the same for a seed", () => {
   const drawn = planPoints([RUN], 1, 50).slice(6);
-  expect(drawn).toHaveLength(44);
+  expect(drawn).toHaveLength(50);
   for (const { what, when, nth, delayMs } of drawn) {
     const at = RUN.findIndex((one) => one.what === what && one.when === when && one.nth === nth);
     expect(delayMs).toBeGreaterThan(0);
@@ -43,7 +54,7 @@ test("further ones lie between two moments, always the same for a seed", () => {
 
 test("half of the drawn ones are followed by another, at a boundary of the same command", () => {
   const twice = planPoints([RUN], 1, 50).flatMap(({ again }) => again ?? []);
-  expect(twice).toHaveLength(22);
+  expect(twice).toHaveLength(25);
   expect(twice.every(({ delayMs, phase }) => delayMs === 0 && phase.startsWith("drill"))).toBe(true);
 });
 

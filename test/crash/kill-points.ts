@@ -25,6 +25,8 @@ export interface TimedMoment extends Moment {
 export interface KillPoint extends Moment {
   /** How long after the moment; 0: exactly there. */
   readonly delayMs: number;
+  /** Where it is killed at the latest: writes of state that follow each other at once may be seen as one. */
+  readonly latest?: Moment;
   /** Where the same command is killed when it runs again, if it comes there. */
   readonly again?: KillPoint;
 }
@@ -42,31 +44,49 @@ const SURE_POLLS = 2;
 
 /**
  * Every boundary of a reference run: before each call, after each that changes something (a look that was answered and one
- * that was not made leave the same), after each local moment. Then times between two moments, drawn from the seed, up to `count`;
- * at half of these the command that runs again is killed too, at a boundary.
+ * that was not made leave the same), after each local moment. Then `drawn` times between two moments, drawn from the seed; at
+ * half of these the command that runs again is killed too, at a boundary.
  */
-export function planPoints(runs: readonly (readonly TimedMoment[])[], seed: number, count: number): KillPoint[] {
+export function planPoints(runs: readonly (readonly TimedMoment[])[], seed: number, drawn: number): KillPoint[] {
   const random = randomOf(seed);
-  const boundaries = runs.flat().filter(({ what, when, nth }) => {
-    if (POLL.test(what)) return when === "before" && nth <= SURE_POLLS;
-    return when === "before" || !what.startsWith("GET ");
-  });
-  const points = boundaries.map((moment): KillPoint => ({ ...withoutTime(moment), delayMs: 0 }));
+  const points = runs.flatMap((run) =>
+    run.flatMap((moment, at): KillPoint[] => {
+      if (!isBoundary(moment)) return [];
+      const point = { ...withoutTime(moment), delayMs: 0 };
+      const next = run.slice(at).find((later) => !isState(later) && isBoundary(later));
+      return [isState(moment) && next !== undefined ? { ...point, latest: withoutTime(next) } : point];
+    }),
+  );
+  const boundaries = [...points];
   const gaps = runs.flatMap((run) =>
     run.slice(0, -1).flatMap((moment, at) => {
       const gapMs = (run[at + 1]?.at ?? 0) - moment.at;
       return gapMs >= MIN_GAP_MS && !(POLL.test(moment.what) && moment.nth > SURE_POLLS) ? [{ moment, gapMs }] : [];
     }),
   );
-  while (points.length < count && gaps.length > 0) {
+  while (points.length < boundaries.length + drawn && gaps.length > 0) {
     const { moment, gapMs } = gaps[Math.floor(random() * gaps.length)] as (typeof gaps)[number];
-    const point: KillPoint = { ...withoutTime(moment), delayMs: 1 + Math.floor(random() * (gapMs - 1)) };
+    const known = boundaries.find((boundary) => isSame(boundary, moment)) ?? withoutTime(moment);
+    const point: KillPoint = { ...known, delayMs: 1 + Math.floor(random() * (gapMs - 1)) };
     const next = boundaries.filter(({ phase }) => commandOf(phase) === commandOf(point.phase));
     const second = next[Math.floor(random() * next.length)];
     const isTwice = points.length % 2 === 0 && second !== undefined;
-    points.push(isTwice ? { ...point, again: { ...withoutTime(second), delayMs: 0 } } : point);
+    points.push(isTwice ? { ...point, again: second } : point);
   }
   return points;
+}
+
+function isBoundary({ what, when, nth }: Moment): boolean {
+  if (POLL.test(what)) return when === "before" && nth <= SURE_POLLS;
+  return when === "before" || !what.startsWith("GET ");
+}
+
+function isState({ what }: Moment): boolean {
+  return what.startsWith("state ");
+}
+
+export function isSame(left: Moment, right: Moment): boolean {
+  return left.phase === right.phase && left.what === right.what && left.when === right.when && left.nth === right.nth;
 }
 
 /** `homelab drill` or `homelab restore`. */

@@ -2,7 +2,7 @@
 import { type FSWatcher, existsSync, readdirSync, readFileSync, statSync, watch } from "node:fs";
 import { join } from "node:path";
 import type { CallObserver } from "../../lab/faults/faults";
-import type { KillPoint, Moment, Phase, TimedMoment } from "./kill-points";
+import { isSame, type KillPoint, type Moment, type Phase, type TimedMoment } from "./kill-points";
 
 /** What is looked at besides the calls. */
 export interface TimelineArgs {
@@ -70,9 +70,11 @@ export class Timeline implements CallObserver, Disposable {
     const key = [phase, what, when].join("\n");
     const nth = (this.counts.get(key) ?? 0) + 1;
     this.counts.set(key, nth);
-    this.moments.push({ phase, what, nth, when, at: performance.now() - this.begun });
+    const moment = { phase, what, nth, when };
+    this.moments.push({ ...moment, at: performance.now() - this.begun });
     const { target } = this.args;
-    if (target?.phase !== phase || target.what !== what || target.when !== when || target.nth !== nth) return true;
+    const isLatest = target?.latest !== undefined && isSame(target.latest, moment);
+    if (target === undefined || this.timer !== undefined || !(isLatest || isSame(target, moment))) return true;
     if (target.delayMs === 0) {
       this.act();
       return false;
