@@ -3,17 +3,16 @@
  * copied and no disk is deleted. Each step is looked up before it is done, so that a run that was killed is gone on with.
  */
 import { join } from "node:path";
-import { findGuest } from "../pve/cluster/resources";
-import { PveNotFound } from "../pve/errors";
+import { findGuest, isVmIdFree } from "../pve/cluster/resources";
 import { createVm, destroyVm, reassignDisk, updateVm, vmConfig } from "../pve/nodes/qemu";
 import { waitForTask } from "../pve/nodes/tasks";
 import { asideName, asideParameters, disksOf, keptConfig } from "./aside-vm";
 import type { RestoredVmInputs } from "./contract/restore";
 import type { Replace } from "./contract/run";
 import type { ProviderContext } from "./definition";
-import { volumesOf } from "./free-vm-id";
 import { writeFileAtomically } from "./files";
 import { appendEvent } from "./journal";
+import { requireRights } from "./replacement-rights";
 import { type AsideVm, findAside, lookForReplacement, type Replacement, stepTimeoutMs } from "./replacement";
 
 /** A VM's configuration. */
@@ -43,13 +42,14 @@ export async function setAside(
     const aside = await findAside(client, place);
     if (aside === undefined) return;
     await tellBegun(inputs, replace, aside);
-    await appendEvent(run, { type: "replaced", hadNoVolumes: false });
+    await appendEvent(run, { type: "replaced" });
     return;
   }
   const guest = await findGuest(client, run.vmId);
   if (guest === undefined) throw notAsSeen(inputs, "it is gone");
   const replacement = await lookForReplacement(client, guest, place);
   if (replacement.config["digest"] !== run.replaces) throw notAsSeen(inputs, "its configuration was changed");
+  await requireRights(client, inputs, replacement);
   const emptied = await moveDisks(context, inputs, replace, replacement);
   await destroyEmptied(context, inputs, emptied);
 }
@@ -101,14 +101,9 @@ async function destroyEmptied(context: ProviderContext, inputs: RestoredVmInputs
   }
   if (disksOf(present).length > 0) throw notAsSeen(inputs, "it has disks again");
   await waitFor(context, inputs, await destroyVm(client, node, vmId, { unreferencedDisks: false }));
-  try {
-    await vmConfig(client, node, vmId);
-    throw notAsSeen(inputs, "its destroy task ended well, but it is still there");
-  } catch (error) {
-    if (!(error instanceof PveNotFound)) throw error;
-  }
-  const { volumes, doubts } = await volumesOf(client, { node, vmId });
-  await appendEvent(run, { type: "replaced", hadNoVolumes: volumes.length === 0 && doubts.length === 0 });
+  // Its configuration can't be asked for: the token's rights on it may have gone with it.
+  if (!(await isVmIdFree(client, vmId))) throw notAsSeen(inputs, "its destroy task ended well, but it is still there");
+  await appendEvent(run, { type: "replaced" });
 }
 
 /** Journal of what begins, goes on, or was done by an earlier run. */

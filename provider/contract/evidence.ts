@@ -119,12 +119,7 @@ export const journalEventSchema = z.discriminatedUnion("type", [
   /** A disk of the old VM is in the other one, under the same key. */
   z.strictObject({ ...base, type: z.literal("disk-set-aside"), disk: z.string(), volume: z.string() }),
   /** The old VM is gone; none of its disks was deleted. */
-  z.strictObject({
-    ...base,
-    type: z.literal("replaced"),
-    /** As in `run-started`, after the old VM was gone. */
-    hadNoVolumes: z.boolean(),
-  }),
+  z.strictObject({ ...base, type: z.literal("replaced") }),
   /** End of a phase. It lasted from the end of the phase before (or the start of the run) to `at`. */
   z.strictObject({
     ...base,

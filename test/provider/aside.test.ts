@@ -103,7 +103,7 @@ const KEPT = { ...base, type: "disk-set-aside" as const, disk: "scsi0", volume: 
 const ended = (verdict: Evidence["verdict"]): Parameters<typeof evidenceFromJournal>[0][number] => ({
   ...{ ...base, type: "run-ended", verdict, reasons: [] },
 });
-const REPLACED = { ...base, type: "replaced" as const, hadNoVolumes: true };
+const REPLACED = { ...base, type: "replaced" as const };
 
 test("a run that replaced nothing says nothing", () => {
   const evidence = evidenceFromJournal([STARTED, ended("passed")]);

@@ -11,7 +11,8 @@ import { readJournal, writeEvidence } from "../../../provider/journal";
 import { createProvider } from "../../../provider/plugin";
 import { DRILL_TOKENS } from "../../../provider/tokens";
 import type { PveClient } from "../../../pve/client";
-import { ApiLab } from "../../lab/api-lab";
+import type { LabSpec } from "../../../lab/spec";
+import { ApiLab, TOKEN } from "../../lab/api-lab";
 import { type GeneratedGuest, writeGeneratedArchive } from "../../support/vma-generator";
 import { type Bag, urn } from "./fake-drill";
 
@@ -60,13 +61,16 @@ export class BrokenVm implements AsyncDisposable {
     readonly api: ApiLab,
     readonly evidenceDir: string,
     private restorePoint: RestorePoint,
+    private readonly token: string,
   ) {}
 
-  static async make(): Promise<BrokenVm> {
-    const api = await ApiLab.start({}, { realBackups: true });
+  /** @param access Rights of `token`, with which runs are made; absent: everything. */
+  static async make(access?: NonNullable<LabSpec["access"]>, token = TOKEN): Promise<BrokenVm> {
+    const rules = access === undefined ? {} : { access, apiTokens: [TOKEN, token] };
+    const api = await ApiLab.start(rules, { realBackups: true });
     await api.ok("POST", "/storage", { storage: "nas", type: "dir", path: "/mnt/pve/nas", content: "backup" });
     mkdirSync(join(api.lab.spec.dir, DUMP), { recursive: true });
-    const made = new BrokenVm(api, join(api.lab.spec.dir, "drills"), archiveIn(api, 1));
+    const made = new BrokenVm(api, join(api.lab.spec.dir, "drills"), archiveIn(api, 1), token);
     await made.breakVm();
     return made;
   }
@@ -140,7 +144,7 @@ export class BrokenVm implements AsyncDisposable {
 
   /** `pulumi destroy`: what `homelab restore` begins with where an earlier run stands. */
   async destroy(states: ReadonlyMap<string, Bag>): Promise<void> {
-    const provider = createProvider({ client: this.api.client() });
+    const provider = createProvider({ client: this.api.client(this.token) });
     for (const [token, state] of [...states].reverse()) await provider.delete?.("id", urn(token), state);
   }
 
@@ -197,7 +201,7 @@ export class BrokenVm implements AsyncDisposable {
   private onDeath: () => void = () => undefined;
 
   private client(death: Death = { at: Infinity, isSent: false }): PveClient {
-    const client = this.api.client();
+    const client = this.api.client(this.token);
     let writes = 0;
     const silence = new Promise<never>(() => undefined);
     const dying = async <T>(isWrite: boolean, call: () => Promise<T>): Promise<T> => {
