@@ -198,7 +198,7 @@ export const evidenceSchema = z.strictObject({
       /** Run that began it; its folder holds the old VM's configuration. */
       began: z.string(),
       disks: z.array(z.strictObject({ disk: z.string(), volume: z.string() })),
-      /** Keys of disks that are still in the old VM. */
+      /** Keys of the old VM's other disks: nothing confirmed them in this VM, so each may be in either. */
       left: z.array(z.string()),
       /** Whether the old VM is gone. */
       replaced: z.boolean(),

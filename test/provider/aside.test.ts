@@ -129,12 +129,56 @@ test("after a pass the report says how to remove the old VM, and how to read it"
   );
 });
 
-test("half-way the report says where each disk is, and how to go on or back", () => {
-  const evidence = evidenceFromJournal([STARTED, REPLACING, KEPT, ended("failed")]);
+test.each(["failed", "aborted"] as const)(
+  "half-way (%s) a move that nothing confirmed leaves both places open, and nothing is to be destroyed",
+  (verdict) => {
+    const evidence = evidenceFromJournal([STARTED, REPLACING, KEPT, ended(verdict)]);
+    const text = asideLines(evidence).join("\n");
+    expect(text).toContain("- scsi0: local-lvm:vm-8200-disk-0\n- scsi1: in VM 200 or already in VM 8200\n");
+    expect(text).toContain("Where scsi1 is, `qm config 200` and `qm config 8200` say on pve. What neither names");
+    expect(text).toContain("`qm disk rescan --vmid 8200`");
+    expect(text).toContain("Run the restore again: it goes on where this run ended.");
+    expect(text).toContain("`qm disk move 8200 <key> --target-vmid 200 --target-disk <key>`");
+    expect(text).not.toMatch(/qm destroy|was not destroyed|still in/);
+    expect(asideSummary(evidence)).toBe(
+      'VM 8200 ("docker-aside") keeps scsi0, and maybe scsi1, of the old VM 200; the report says where to look',
+    );
+  },
+);
+
+test("a run that died at the first move says that its disk may be in either VM", () => {
+  const evidence = evidenceFromJournal([STARTED, REPLACING, ended("aborted")]);
   const text = asideLines(evidence).join("\n");
-  expect(text).toContain("- scsi0: local-lvm:vm-8200-disk-0\n- scsi1: still in VM 200\n");
-  expect(text).toContain("Run the restore again: it goes on where this run ended.");
+  expect(text).toContain("- none that this run saw there\n- scsi0: in VM 200 or already in VM 8200\n");
+  expect(text).not.toContain("qm destroy");
+  expect(asideSummary(evidence)).toBe(
+    'VM 8200 ("docker-aside") may keep scsi0, scsi1 of the old VM 200; the report says where to look',
+  );
+});
+
+test("a disk that an earlier replacement does not have any more keeps its VM from being destroyed", () => {
+  const evidence = evidenceFromJournal([STARTED, REPLACING, KEPT, REPLACED, ended("failed")]);
+  const text = asideLines(evidence).join("\n");
+  expect(text).toContain("- scsi1: not in VM 8200 when this run looked, and VM 200 was gone\n");
+  expect(text).toContain("`qm disk rescan --vmid 8200`");
+  expect(text).not.toContain("qm destroy");
+});
+
+test("with every disk aside and the destroy not seen, the way back does not rely on the old VM", () => {
+  const evidence = evidenceFromJournal([
+    STARTED,
+    REPLACING,
+    KEPT,
+    { ...KEPT, disk: "scsi1", volume: "b" },
+    ended("aborted"),
+  ]);
+  const text = asideLines(evidence).join("\n");
+  expect(text).toContain("Every disk is in VM 8200. Whether VM 200 still stands, without disks, `qm config 200` says.");
   expect(text).toContain(
-    "```sh\nqm disk move 8200 scsi0 --target-vmid 200 --target-disk scsi0 &&\nqm set 8200 --protection 0 && qm destroy 8200\n```",
+    "```sh\n" +
+      "[ -e /etc/pve/qemu-server/200.conf ] || grep -vE '^(scsi0|scsi1):|cloudinit' vm-200.conf >/etc/pve/qemu-server/200.conf # the file of run r\n" +
+      "qm disk move 8200 scsi0 --target-vmid 200 --target-disk scsi0 &&\n" +
+      "qm disk move 8200 scsi1 --target-vmid 200 --target-disk scsi1 &&\n" +
+      "qm set 8200 --protection 0 && qm destroy 8200\n```",
   );
 });
