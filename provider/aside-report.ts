@@ -31,8 +31,9 @@ export function asideLines(evidence: Evidence): string[] {
   return [
     "## The old VM",
     "",
-    `Nothing of the broken VM ${vmId} was deleted but its cloud-init drive, which Proxmox makes from the configuration. Disks that VM ` +
-      `${asideId} ("${name}") on ${node} keeps, by renaming:`,
+    `With the broken VM ${vmId} go its cloud-init drive, which Proxmox makes from the configuration, its firewall rules ` +
+      `(/etc/pve/firewall/${vmId}.fw; a backup holds its own) and the rights granted on /vms/${vmId} (to be granted anew). Nothing else of ` +
+      `it is deleted. Disks that VM ${asideId} ("${name}") on ${node} keeps, by renaming:`,
     "",
     ...(disks.length > 0
       ? disks.map(({ disk, volume }) => `- ${disk}: ${volume}`)

@@ -121,6 +121,9 @@ test("after a pass the report says how to remove the old VM, and how to read it"
   ]);
   const text = asideLines(evidence).join("\n");
   expect(text).toContain("- scsi0: local-lvm:vm-8200-disk-0\n- scsi1: b\n");
+  expect(text).toContain(
+    "its firewall rules (/etc/pve/firewall/200.fw; a backup holds its own) and the rights granted on /vms/200 (to be granted anew)",
+  );
   expect(text).toContain("`qm set 8200 --protection 0 && qm destroy 8200`. Nothing here ever does that.");
   expect(text).toContain("`qm disk move 8200 scsi0 --target-vmid <other> --target-disk scsi5`");
   expect(text).not.toContain("```sh");
