@@ -13,6 +13,7 @@ import { z } from "zod";
 import { CliError, Interrupted, causeOf } from "../cli/errors";
 import { insideNamespace } from "../cli/lab/namespace";
 import { readEnvironment } from "../cli/lab/environment";
+import { labPaths } from "../cli/lab/paths";
 import { prepareLab } from "../cli/lab/prepare";
 import { readStackFiles } from "../cli/lab/stack-files";
 import { tokenVariable } from "../cli/lab/tokens";
@@ -25,6 +26,7 @@ import { ensureToolchain } from "../toolchain/ensure";
 import { writeProjectFolder } from "./homelabs/project";
 import { bringBack, keepOutside, moveToNode, operatorIn, OTHER_NODE } from "./emergency/outside";
 import { SECOND_CATALOGUE } from "./homelabs/second/catalogue";
+import { PlantedCluster } from "./support/planted-cluster";
 
 const REPO_DIR = resolve(__dirname, "..");
 const LAB_ID = "test";
@@ -103,6 +105,7 @@ async function runLab(progress: Progress, patterns: readonly string[]): Promise<
   const files = await readStackFiles(REPO_DIR);
   await withLab({ id: LAB_ID, repoDir: REPO_DIR, progress, keepOnSuccess: false }, async () => {
     const prepared = await prepareLab(files.images, progress);
+    await using planted = await PlantedCluster.start(join(labPaths(LAB_ID).dir, "planted.json"), process.env);
     progress.line("lab tests of single parts");
     await jest({
       command: (file) => ({
@@ -124,7 +127,7 @@ async function runLab(progress: Progress, patterns: readonly string[]): Promise<
       command: (file) =>
         insideNamespace(lab.paths, [process.execPath, ...jestArgs("lab", file, [...patterns, "test/rehearsal/"])]),
       cwd: REPO_DIR,
-      env: rehearsalEnvironment(lab, evidenceDir),
+      env: { ...rehearsalEnvironment(lab, evidenceDir), HOMELAB_TEST_PLANTED: planted.file },
     });
   });
 }

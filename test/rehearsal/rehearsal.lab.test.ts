@@ -8,8 +8,19 @@ import { dayOneTests } from "./day-one";
 import { drillTests } from "./drill";
 import { failureTests } from "./failures";
 import { productionTests } from "./production";
+import { secretTests } from "./secrets";
+import { ProcessWatch } from "../support/process-watch";
+
+let watch: ProcessWatch;
+
+beforeAll(() => {
+  watch = new ProcessWatch();
+});
+
+afterAll(() => watch[Symbol.dispose]());
 
 describe("production", productionTests);
 describe("backup and drill", drillTests);
 describe("drills that must fail", failureTests);
 describe("day one", dayOneTests);
+describe("secrets", () => secretTests(() => watch));

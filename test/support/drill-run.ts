@@ -90,6 +90,13 @@ export function journal(runDir: string): JournalEvent[] {
 export async function projectWith(
   changes: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
 ): Promise<string> {
+  return copyOfProject(Object.fromEntries(Object.entries(changes).map(([key, values]) => [`homelab:${key}`, values])));
+}
+
+/** A copy of the lab's project folder with other values in its drill's stack file; objects are merged into those there. */
+export async function copyOfProject(
+  changes: Readonly<Record<string, string | Readonly<Record<string, unknown>>>>,
+): Promise<string> {
   const dir = await mkdtemp(join(lab().dir, "changed-"));
   const linked = [
     "stacks",
@@ -108,10 +115,11 @@ export async function projectWith(
   }
   await cp(join(lab().project, "Pulumi.yaml"), join(dir, "Pulumi.yaml"));
   const file = parse(await readFile(join(lab().project, "Pulumi.drill.yaml"), "utf8")) as {
-    config: Record<string, Record<string, unknown>>;
+    config: Record<string, string | Record<string, unknown>>;
   };
-  for (const [key, values] of Object.entries(changes)) {
-    file.config[`homelab:${key}`] = { ...file.config[`homelab:${key}`], ...values };
+  for (const [key, value] of Object.entries(changes)) {
+    const there = file.config[key];
+    file.config[key] = typeof value === "object" && typeof there === "object" ? { ...there, ...value } : value;
   }
   await writeFile(join(dir, "Pulumi.drill.yaml"), stringify(file));
   return dir;

@@ -42,6 +42,9 @@ export interface RunArgs {
   readonly as?: TokenHolder;
 }
 
+/** What all programs have printed so far. */
+export const outputs: string[] = [];
+
 /** Runs a program in the lab, whatever its exit code. */
 export function run(
   command: readonly string[],
@@ -51,6 +54,7 @@ export function run(
   const options = { cwd, env: { ...process.env, ...tokenVariable(lab(), as), ...env }, maxBuffer: 64 * 2 ** 20 };
   return new Promise((done, reject) => {
     execFile(program, args, options, (error, stdout, stderr) => {
+      outputs.push(stdout, stderr);
       if (error !== null && typeof error.code !== "number")
         reject(new Error(`Unable to run ${program}: ${error.message}`));
       else done({ code: typeof error?.code === "number" ? error.code : 0, output: `${stdout}\n${stderr}`, stdout });
