@@ -257,7 +257,7 @@ export const timeoutsSchema = z.strictObject({
   restoreSeconds: seconds,
   startSeconds: seconds,
   agentSeconds: seconds,
-  /** Until a drill's guest has its network up; then it is probed for ways out as it is. Cut short when it has booted. */
+  /** Until a drill's guest has its network up; then it is probed for ways out as it is. Cut short when it has booted and can send. */
   networkSeconds: seconds.default(90),
   /** Each check is tried until it passes or this time is over. */
   checkSeconds: seconds,

@@ -7,6 +7,8 @@ export interface IsolationJudgement {
   readonly waysOut: string[];
   /** Probes whose silence proves nothing, one text each. */
   readonly unproven: string[];
+  /** Whether anything was sent at all: where nothing was, nothing is proved of the network. */
+  readonly wasSent: boolean;
 }
 
 /** Puts each probe beside its control. */
@@ -27,6 +29,7 @@ export function judgeIsolation(
       .filter(({ outcome }) => outcome === "answered")
       .map(({ probe, detail }) => `${probe} answered (${detail})`),
     unproven: results.flatMap((result) => unprovenText(result, controls) ?? []),
+    wasSent: results.some(({ outcome }) => outcome !== "not-sent"),
   };
 }
 

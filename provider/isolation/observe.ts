@@ -50,10 +50,10 @@ export function observationsOf(stdout: string, targets: readonly ProbeTarget[]):
   if (lines.at(-1) !== "end") throw new NotUnderstood(`the probes did not run to their end: ${shorten(stdout)}`);
   const parsed = lines.slice(0, -1).map(parseLine);
   const own = parsed.some(({ kind }) => kind === "own-gateway")
-    ? [observe(OWN_GATEWAY, "own", parsed.filter(isOf("own")))]
+    ? [observe(OWN_GATEWAY, parsed.filter(isOf("own")))]
     : [];
   return [
-    ...targets.map((target, index) => observe(probeName(target), String(index), parsed.filter(isOf(String(index))))),
+    ...targets.map((target, index) => observeTarget(target, parsed.filter(isOf(String(index))))),
     ...own,
     observeEveryone(parsed),
   ];
@@ -86,12 +86,21 @@ const NOT_SENT = /: (Network is unreachable|Cannot assign requested address|Addr
 /** Exit code of `timeout` when the time was over. */
 const TIME_OVER = "124";
 
+/** Only a link-local address is not asked where there is no interface to ask on; of any other one the script tells. */
+function observeTarget(target: ProbeTarget, lines: readonly Line[]): Observation {
+  const probe = probeName(target);
+  if (lines.length > 0 || !isLinkLocal(target.address)) return observe(probe, lines);
+  return { probe, outcome: "not-sent", detail: "it has no interface that is up" };
+}
+
+/** As the script tells them apart. */
+function isLinkLocal(address: string): boolean {
+  return address.startsWith("fe80:");
+}
+
 /** One target on all its interfaces: an answer on any of them counts, silence only if something was sent. */
-function observe(probe: string, target: string, lines: readonly Line[]): Observation {
-  if (lines.length === 0) {
-    const detail = target === "own" ? "its gateway was not asked" : "it has no interface with a link-local address";
-    return { probe, outcome: "not-sent", detail };
-  }
+function observe(probe: string, lines: readonly Line[]): Observation {
+  if (lines.length === 0) throw new NotUnderstood(`nothing is told of ${probe}`);
   const seen = lines.map(judgeLine);
   const best =
     seen.find(({ outcome }) => outcome === "answered") ?? seen.find(({ outcome }) => outcome === "silent") ?? seen[0];

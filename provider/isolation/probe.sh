@@ -2,7 +2,7 @@
 #
 #   bash -c "$(cat probe.sh)" probe WAIT_SECONDS LIMIT_SECONDS ADDRESS/PORT…
 #
-# Waits up to WAIT_SECONDS until the guest can send to every address or has booted without a way there, then asks all of them
+# Waits up to WAIT_SECONDS until the guest can send to every address, or has booted and can send at all, then asks all of them
 # side by side, each for at most LIMIT_SECONDS. Changes nothing. Prints, a line each, in any order but for the last:
 #
 #   missing PROGRAM                        and nothing else: no probe can be made
@@ -22,12 +22,13 @@ done
 wait_seconds=$1 limit=$2
 shift 2
 
-# Interfaces that lead out of the guest: no container's, and no bridge without a card in it.
+# Interfaces that lead out of the guest: no container's, no bridge without a card in it, and none without a cable.
 wires() {
-  local dev
-  ip -o link show up | while read -r _ dev _; do
+  local dev flags
+  ip -o link show up | while read -r _ dev flags _; do
     dev=${dev%:} dev=${dev%@*}
     case $dev in lo | veth*) continue ;; esac
+    case $flags in *NO-CARRIER*) continue ;; esac
     if [ -d "/sys/class/net/$dev/bridge" ]; then
       compgen -G "/sys/class/net/$dev/lower_*/device" >/dev/null || continue
     fi
@@ -40,12 +41,15 @@ booted() {
   case $(systemctl is-system-running 2>/dev/null) in running | degraded) ;; *) return 1 ;; esac
 }
 
-# Whether there is a way to every address, and no own address is still being tried for a double. A guest without any card has
-# nothing to wait for.
+# Whether there is a wire, and no own address is still being tried for a double.
+settled() {
+  [ -z "$(ip -o -6 address show tentative)" ] && [ -n "$(wires)" ]
+}
+
+# Whether there is a way to every address.
 ready() {
   local target
-  [ -n "$(ip -o link show | grep -v ': lo:')" ] || { [ "$SECONDS" -ge 2 ]; return; }
-  [ -z "$(ip -o -6 address show tentative)" ] && [ -n "$(wires)" ] || return 1
+  settled || return 1
   for target; do
     case $target in
     fe80:*) ;;
@@ -54,7 +58,24 @@ ready() {
   done
 }
 
-until ready "$@" || [ "$SECONDS" -ge "$wait_seconds" ] || booted; do sleep 0.3; done
+# Whether a wire has an address from which something can be asked: a link-local one, or any with a way to one of the addresses.
+# A guest that waits in vain for DHCP has the former; one whose network is not up yet has none.
+can_send() {
+  local dev target
+  settled || return 1
+  for dev in $(wires); do
+    [ -z "$(ip -o -6 address show dev "$dev" scope link)" ] || return 0
+  done
+  for target; do
+    case $target in
+    fe80:*) ;;
+    *) ! ip route get "${target%/*}" >/dev/null 2>&1 || return 0 ;;
+    esac
+  done
+  return 1
+}
+
+until ready "$@" || [ "$SECONDS" -ge "$wait_seconds" ] || { booted && can_send "$@"; }; do sleep 0.3; done
 wires=$(wires)
 
 # tcp TARGET ADDRESS PORT

@@ -2,6 +2,7 @@
 import { pollUntil } from "../../pve/wait";
 import { stopVm, vmConfig } from "../../pve/nodes/qemu";
 import { waitForTask } from "../../pve/nodes/tasks";
+import { networkKeys } from "../../pve/vm-config";
 import { guestOf, NotTried } from "../checks/guest";
 import {
   isolationProbeInputsSchema,
@@ -53,12 +54,24 @@ export const isolationProbe: ResourceDefinition<IsolationProbeInputs, IsolationP
 
 /** Gives the phase's text. @throws Error that says what answered, or why nothing could be asked */
 async function proveIsolation(context: ProviderContext, inputs: IsolationProbeInputs): Promise<string> {
-  const { run, controls } = inputs;
-  const { results, waysOut, unproven } = judgeIsolation(await askGuest(context, inputs), controls);
+  const { run, controls, networkSeconds } = inputs;
+  const cards = networkKeys(await vmConfig(context.client, run.node, run.vmId));
+  // Without a card there is no network to wait for.
+  const waitSeconds = cards.length === 0 ? 0 : networkSeconds;
+  const observations = await askGuest(context, inputs, waitSeconds);
+  const { results, waysOut, unproven, wasSent } = judgeIsolation(observations, controls);
   await appendEvent(run, { type: "isolation", probes: results });
   for (const text of unproven) {
     context.report("warning", text);
     await appendEvent(run, { type: "finding", text });
+  }
+  if (!wasSent && cards.length === 0) return "the VM has no network card, so there was nothing to ask";
+  if (!wasSent) {
+    throw new Error(
+      `Unable to prove the isolation of VM ${run.vmId}: its guest could send nothing within ${waitSeconds} s, neither to an ` +
+        `address nor by IPv6 link-local, although it has ${cards.join(", ")}. See in its console why its network is not up; ` +
+        "if it is only slow, raise timeouts.networkSeconds.",
+    );
   }
   if (waysOut.length === 0) return summaryOf(results);
   throw new Error(
@@ -69,11 +82,14 @@ async function proveIsolation(context: ProviderContext, inputs: IsolationProbeIn
 }
 
 /** Asks until the guest has run the probes. What it printed counts; only an agent that was disturbed is asked again. */
-async function askGuest(context: ProviderContext, inputs: IsolationProbeInputs): Promise<Observation[]> {
-  const { run, targets, networkSeconds } = inputs;
-  const timeoutSeconds = networkSeconds + PROBES_SECONDS;
+async function askGuest(
+  context: ProviderContext,
+  { run, targets }: IsolationProbeInputs,
+  waitSeconds: number,
+): Promise<Observation[]> {
+  const timeoutSeconds = waitSeconds + PROBES_SECONDS;
   const guest = guestOf(context.client, run, timeoutSeconds * 1000, context.signal, timeoutSeconds * 1000);
-  const command = probeCommand(targets, networkSeconds);
+  const command = probeCommand(targets, waitSeconds);
   let lastSeen = "nothing";
   try {
     const found = await pollUntil({ timeoutMs: timeoutSeconds * 1000, signal: context.signal }, async () => {

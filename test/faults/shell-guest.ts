@@ -1,6 +1,6 @@
 /**
- * A guest without a machine: an agent that really runs its commands, in a shell of this computer that has no network, no
- * Docker and a few plain programs. For tests of what happens around the agent; what a guest is like is tested with guests.
+ * A guest without a machine: an agent that really runs its commands, in a shell of this computer that has a network of its own
+ * on which nobody else is, no Docker and a few plain programs. For tests of what happens around the agent; what a guest is like is tested with guests.
  */
 import { spawn } from "node:child_process";
 import { type GuestAgent } from "../../lab/types";
@@ -26,12 +26,22 @@ const WITHOUT_DOCKER =
   "mount -t tmpfs none /run; for dir in /bin /usr/bin; do " +
   '[ -e "$dir/docker" ] && mount --bind /dev/null "$dir/docker"; done; exec "$@"';
 
+/**
+ * Production's address on a cable whose other end is nobody's: what is asked is sent, and nobody answers. Neighbours are given up
+ * after a tenth of a second, so that no drill waits for the silence, and IPv6 is left out, because it tries its address for seconds.
+ */
+const ALONE =
+  "ip link add eth0 type veth peer name veth0; ip link set eth0 addrgenmode none; ip link set veth0 addrgenmode none up; " +
+  "echo 1 >/proc/sys/net/ipv4/neigh/eth0/mcast_solicit; echo 100 >/proc/sys/net/ipv4/neigh/eth0/retrans_time_ms; " +
+  "ip address add 192.168.20.200/24 dev eth0; ip link set lo up; ip link set eth0 up; " +
+  "ip route add default via 192.168.20.1; ";
+
 export class ShellGuest implements GuestAgent {
   private readonly processes = new Map<number, Ended>();
 
   /**
    * @param programs Folders of the guest's programs; the first that has a program counts.
-   * @param network Asked before each command for the network namespace that it runs in. Default: one without any card.
+   * @param network Asked before each command for the network namespace that it runs in. Default: one that is `ALONE`.
    */
   constructor(
     private readonly programs: readonly string[] = PROGRAMS,
@@ -52,7 +62,8 @@ export class ShellGuest implements GuestAgent {
   }
 
   private start({ path, arg = [], "input-data": input }: Exec): { pid: number } {
-    const shell = ["/bin/sh", "-c", WITHOUT_DOCKER, "sh", path, ...arg];
+    const prepared = this.network === undefined ? `${ALONE}${WITHOUT_DOCKER}` : WITHOUT_DOCKER;
+    const shell = ["/bin/sh", "-c", prepared, "sh", path, ...arg];
     const [program = "", ...argv] =
       this.network === undefined
         ? ["unshare", "--mount", "--net", "--", ...shell]

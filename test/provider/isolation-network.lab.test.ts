@@ -5,6 +5,9 @@
  * What this does not prove: the question to all IPv6 nodes where this computer has no ping; the rehearsal's guests have one.
  */
 import { execFile } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Observation, ProbeTarget } from "../../provider/contract/isolation";
 import { observationsOf, probeCommand } from "../../provider/isolation/observe";
@@ -44,8 +47,10 @@ afterEach(async () => {
 const GUEST_NETWORK =
   "ip link set lo up; ip address add 192.168.20.200/24 dev eth0; ip link set eth0 up; ip route add default via 192.168.20.1";
 
-async function probe(waitSeconds = 10): Promise<Observation[]> {
-  const { stdout } = await run("ip", ["netns", "exec", GUEST, ...probeCommand(TARGETS, waitSeconds)]);
+/** @param programs Folder whose programs come before all others. */
+async function probe(waitSeconds = 10, programs = "/bin"): Promise<Observation[]> {
+  const env = { ...process.env, PATH: `${programs}:${process.env["PATH"] ?? ""}` };
+  const { stdout } = await run("ip", ["netns", "exec", GUEST, ...probeCommand(TARGETS, waitSeconds)], { env });
   return observationsOf(stdout, TARGETS);
 }
 
@@ -85,6 +90,35 @@ test("a network that comes up late is waited for, and one that never does is no 
   const seen = await probe(1);
   expect(outcomes(seen)).toEqual(["not-sent", "not-sent", "silent"]);
   expect(seen[0]?.detail).toBe("Network is unreachable");
+});
+
+/** A program of the guest's that says so, as systemd's does once the guest has booted. */
+async function saysBooted(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "homelab-booted-"));
+  await writeFile(join(folder, "systemctl"), "#!/bin/sh\necho running\n", { mode: 0o755 });
+  return folder;
+}
+
+test("a guest that has booted while it can send nothing is waited for all the same, to the end", async () => {
+  const programs = await saysBooted();
+  const late = inNamespace(GUEST, `sleep 3; ${GUEST_NETWORK}`);
+  expect(outcomes(await probe(15, programs))).toEqual(["silent", "silent", "silent"]);
+  await late;
+  await inNamespace(GUEST, "ip link set eth0 down");
+  const began = performance.now();
+  const seen = await probe(5, programs);
+  expect(performance.now() - began).toBeGreaterThan(4000);
+  expect(seen.map(({ outcome }) => outcome)).toEqual(seen.map(() => "not-sent"));
+  await rm(programs, { recursive: true });
+});
+
+test("a guest that has booted without an address asks at once over IPv6 link-local", async () => {
+  const programs = await saysBooted();
+  await inNamespace(GUEST, "ip link set lo up; ip link set eth0 up; sleep 3");
+  const began = performance.now();
+  expect(outcomes(await probe(30, programs))).toEqual(["not-sent", "not-sent", "silent"]);
+  expect(performance.now() - began).toBeLessThan(20_000);
+  await rm(programs, { recursive: true });
 });
 
 test("a gateway that the guest has from somewhere else is asked too", async () => {

@@ -52,7 +52,7 @@ describe("the output of the probes", () => {
       ),
     ).toEqual([
       "gateway 192.168.20.1:53: not-sent, Network is unreachable",
-      "VM 200 [fe80::be24:11ff:fe00:1]:22: not-sent, it has no interface with a link-local address",
+      "VM 200 [fe80::be24:11ff:fe00:1]:22: not-sent, it has no interface that is up",
       "anyone on its network: silent, a ping to all nodes (ff02::1) came back from nobody else",
     ]);
     expect(observationsOf("lacks ping\nend\n", []).at(-1)).toMatchObject({ outcome: "not-sent" });
@@ -60,7 +60,8 @@ describe("the output of the probes", () => {
   });
 
   test("a gateway that the guest found by itself, and a neighbour that nobody knew of, are named", () => {
-    const seen = outcomesOf("own-gateway fe80::1%eth0", "tcp own fe80::1%eth0 124 ", "everyone eth0 fe80::dead:beef");
+    const lines = ["own-gateway fe80::1%eth0", "tcp own fe80::1%eth0 124 ", "everyone eth0 fe80::dead:beef"];
+    const seen = outcomesOf("tcp 0 192.168.20.1 124 ", ...lines);
     expect(seen.slice(2)).toEqual([
       "its own gateway: silent, no answer within 3 s",
       "anyone on its network: answered, fe80::dead:beef%eth0 answered a ping",
@@ -71,6 +72,8 @@ describe("the output of the probes", () => {
     ["", "the probes did not run to their end"],
     ["tcp 0 192.168.20.1 124 \n", "the probes did not run to their end"],
     ["missing ip\n", 'it has no program "ip"'],
+    ["everyone-asked eth0\nend\n", "nothing is told of gateway 192.168.20.1:53"],
+    ["tcp 0 192.168.20.1 124 \nown-gateway 192.168.20.254\nend\n", "nothing is told of its own gateway"],
     ["tcp 0 192.168.20.1 127 bash: exec: not found\nend\n", "a connection to 192.168.20.1 ended with code 127"],
     ["tcp 0 192.168.20.1\nend\n", 'the probes printed "tcp 0 192.168.20.1"'],
     ["Hello!\nend\n", 'the probes printed "Hello!"'],
@@ -83,7 +86,7 @@ describe("the output of the probes", () => {
 
 test("each probe stands beside its control; silence without one is told apart from silence that is proved", () => {
   const seen = (probe: string, outcome: Observation["outcome"]): Observation => ({ probe, outcome, detail: "seen" });
-  const { results, waysOut, unproven } = judgeIsolation(
+  const { results, waysOut, unproven, wasSent } = judgeIsolation(
     [seen("a", "silent"), seen("b", "silent"), seen("c", "answered"), seen("d", "not-sent"), seen("e", "silent")],
     [seen("a", "answered"), seen("b", "silent"), seen("c", "silent"), seen("d", "answered")],
   );
@@ -91,6 +94,9 @@ test("each probe stands beside its control; silence without one is told apart fr
     ...["a answered", "b silent", "c silent", "d answered", "e none"],
   ]);
   expect(waysOut).toEqual(["c answered (seen)"]);
+  expect(wasSent).toBe(true);
+  expect(judgeIsolation([seen("a", "not-sent"), seen("b", "silent")], []).wasSent).toBe(true);
+  expect(judgeIsolation([seen("a", "not-sent"), seen("b", "not-sent")], []).wasSent).toBe(false);
   expect(unproven).toEqual([
     "The silence of b proves nothing: it does not answer the source VM either (seen).",
     "The silence of d proves nothing: the restored VM could not ask it (seen).",
@@ -163,6 +169,53 @@ describe("a drill", () => {
     await expect(verdict).rejects.toThrow(reason);
     await expect(verdict).rejects.toThrow(/phase isolation failed: Unable to probe from inside VM 9200/);
     expect(stops()).toHaveLength(1);
+  });
+
+  /** What the script prints where no probe could be sent, but for these lines. */
+  const mute = (command: string[], ...lines: string[]): GuestAnswer => {
+    const unreachable = command.slice(command.indexOf("probe") + 3).flatMap((target, index) => {
+      const address = target.replace(/\/\d+$/, "");
+      return target.startsWith("fe80:") ? [] : [`tcp ${index} ${address} 1 bash: connect: Network is unreachable`];
+    });
+    return { exitCode: 0, stdout: [...unreachable, ...lines, "end", ""].join("\n") };
+  };
+
+  test("a guest that could send nothing proves nothing: it fails, no service is checked, and the VM is stopped", async () => {
+    const commands = probesEnd((command) => mute(command));
+    const { run, verdict } = await fake.drill();
+    await expect(verdict).rejects.toThrow(
+      "phase isolation failed: Unable to prove the isolation of VM 9200: its guest could send nothing within 2 s, neither to " +
+        "an address nor by IPv6 link-local, although it has net0, net1. See in its console why its network is not up; if it is only " +
+        "slow, raise timeouts.networkSeconds. It was stopped before any service was checked.",
+    );
+    expect(stops()).toHaveLength(1);
+    expect(commands.map(([program]) => program)).toEqual(["cat", "bash"]);
+    const evidence = evidenceSchema.parse(JSON.parse(await readFile(join(run.runDir, "drill.json"), "utf8")));
+    expect(evidence.isolation.map(({ outcome }) => outcome)).toEqual(evidence.isolation.map(() => "not-sent"));
+    expect(evidence.checks.every(({ status }) => status === "skipped")).toBe(true);
+  });
+
+  test("a guest that gets no address by DHCP sends over IPv6 link-local: that is silence, and the rest are findings", async () => {
+    probesEnd((command) => mute(command, "everyone-asked eth0"));
+    const { run, verdict } = await fake.drill();
+    await expect(verdict).resolves.toMatchObject({ verdict: "passed" });
+    const { findings } = evidenceSchema.parse(JSON.parse(await readFile(join(run.runDir, "drill.json"), "utf8")));
+    expect(findings).toContain(
+      "The silence of gateway 192.168.20.1:53 proves nothing: the restored VM could not ask it (Network is unreachable).",
+    );
+  });
+
+  test("a VM without a card has no network to wait for, and none to leave", async () => {
+    const commands = probesEnd((command) => mute(command));
+    fake.pve.archiveConfig = fake.pve.archiveConfig.replaceAll(/^net\d:.*\n?/gm, "");
+    const { run, verdict } = await fake.drill();
+    await expect(verdict).resolves.toMatchObject({ verdict: "passed" });
+    const probe = commands.find(([program]) => program === "bash") ?? [];
+    expect(probe[probe.indexOf("probe") + 1]).toBe("0");
+    const { phases } = evidenceSchema.parse(JSON.parse(await readFile(join(run.runDir, "drill.json"), "utf8")));
+    expect(phases.find(({ phase }) => phase === "isolation")?.detail).toBe(
+      "the VM has no network card, so there was nothing to ask",
+    );
   });
 
   test("a VM that took the VMID meanwhile is not stopped, and the report says what to do", async () => {
