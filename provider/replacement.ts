@@ -229,16 +229,35 @@ function progressProblems(
   config: Config,
   { mark, disks }: AsideVm,
 ): string[] {
+  if (mark.vmName !== config["name"] || mark.vmUuid !== smbiosUuid(config)) {
+    return [
+      `VM ${asideVmId} keeps the disks of another VM ${vmId}, which run ${mark.began} replaced (set homelab:restore.replace.asideVmId ` +
+        `to a free one, or, if nobody needs them any more: qm set ${asideVmId} --protection 0 && qm destroy ${asideVmId})`,
+    ];
+  }
   const left = disksOf(config).map(({ disk }) => disk);
   const kept = disks.map(({ disk }) => disk);
-  const isSame =
-    mark.vmName === config["name"] &&
-    mark.vmUuid === smbiosUuid(config) &&
-    left.every((key) => mark.disks.includes(key) && !kept.includes(key)) &&
-    mark.disks.every((key) => left.includes(key) || kept.includes(key));
-  if (isSame) return [];
-  return [
-    `VM ${asideVmId} keeps the disks of another VM ${vmId}, which run ${mark.began} replaced (set homelab:restore.replace.asideVmId ` +
-      `to a free one, or, if nobody needs them any more: qm set ${asideVmId} --protection 0 && qm destroy ${asideVmId})`,
-  ];
+  const apart = `with homelab:restore.replace.asideVmId set to a free VMID, all that VM ${vmId} has now is kept there`;
+  if (left.length > 0 && mark.disks.every((key) => kept.includes(key))) {
+    const all = `VM ${asideVmId} keeps all disks that VM ${vmId} had when run ${mark.began} replaced it`;
+    return [`${all}, and VM ${vmId} has disks again: ${left.join(", ")} (${apart})`];
+  }
+  const lost = mark.disks.filter((key) => !left.includes(key) && !kept.includes(key)).join(", ");
+  const double = left.filter((key) => kept.includes(key)).join(", ");
+  const added = left.filter((key) => !mark.disks.includes(key) && !kept.includes(key)).join(", ");
+  const problems: string[] = [];
+  if (lost !== "") {
+    problems.push(
+      `${lost} is in neither VM ${vmId} nor VM ${asideVmId}, as when Proxmox is stopped while it renames a disk (find it: ` +
+        `qm disk rescan --vmid ${asideVmId}; qm disk rescan --vmid ${vmId}; name the volume that is then unused ${lost} again, in ` +
+        `/etc/pve/qemu-server/<vmid>.conf, with the options that the description of VM ${asideVmId} has)`,
+    );
+  }
+  if (double !== "") {
+    problems.push(
+      `${double} is in VM ${vmId} and in VM ${asideVmId} (look: qm config ${vmId}; qm config ${asideVmId}; ${apart})`,
+    );
+  }
+  if (added !== "") problems.push(`${added} came to VM ${vmId} since run ${mark.began} began to replace it (${apart})`);
+  return problems;
 }

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { appendEvent } from "../../../provider/journal";
-import { ASIDE_VM, BrokenVm } from "../support/broken-vm";
+import { ASIDE_VM, BrokenVm, KEPT_DISKS } from "../support/broken-vm";
 
 jest.setTimeout(120_000);
 
@@ -162,8 +162,49 @@ describe("refused before anything is changed, with what was found and what to do
         { type: "run-ended", verdict: "passed", reasons: [] },
       );
     }
+    const error = await refusal();
+    expect(error).toMatch(
+      /VM 8200 keeps all disks that VM 200 had when run \S+ replaced it, and VM 200 has disks again: scsi0 \(with homelab:restore\.replace\.asideVmId set to a free VMID, all that VM 200 has now is kept there\)/,
+    );
+    expect(error).not.toContain("qm destroy");
+  });
+
+  test("a VMID that keeps the disks of another VM 200", async () => {
+    await broken.restoreUntil({ at: 2, isSent: true });
+    await broken.clearDead();
+    edit(ASIDE_VM, (text) => text.replace(/200 docker 1{8}/, "200 docker 99999999"));
     expect(await refusal()).toMatch(
       /VM 8200 keeps the disks of another VM 200, which run \S+ replaced \(set homelab:restore\.replace\.asideVmId to a free one, or, if nobody needs them any more: qm set 8200 --protection 0 && qm destroy 8200\)/,
     );
+  });
+
+  test("a disk that Proxmox was stopped over is in neither VM, and nothing suggests to destroy it", async () => {
+    await broken.restoreUntil({ at: 2, isSent: true });
+    await broken.clearDead();
+    let moved = "";
+    edit(ASIDE_VM, (text) => text.replace(/^scsi0: .*\n/m, (line) => ((moved = line), "")));
+    expect(moved).toContain("local-lvm:vm-8200-disk-0");
+    const error = await refusal();
+    expect(error).toContain(
+      "scsi0 is in neither VM 200 nor VM 8200, as when Proxmox is stopped while it renames a disk (find it: qm disk rescan --vmid 8200; " +
+        "qm disk rescan --vmid 200; name the volume that is then unused scsi0 again, in /etc/pve/qemu-server/<vmid>.conf, with the options " +
+        "that the description of VM 8200 has). Then run the restore again.",
+    );
+    expect(error).not.toContain("qm destroy");
+    edit(ASIDE_VM, (text) => text.replace(/^scsihw|^smbios1/m, (key) => `${moved}${key}`));
+    expect((await broken.restore(broken.consent())).evidence.aside).toMatchObject({ left: [], replaced: true });
+    expect(await broken.disks()).toMatchObject(KEPT_DISKS);
+  });
+
+  test("disks that are in both VMs, or came since", async () => {
+    await broken.restoreUntil({ at: 2, isSent: true });
+    await broken.clearDead();
+    edit(200, (text) => `${text}scsi0: local-lvm:vm-200-disk-7,size=1M\nscsi5: local-lvm:vm-200-disk-8,size=1M\n`);
+    const error = await refusal();
+    expect(error).toContain(
+      "scsi0 is in VM 200 and in VM 8200 (look: qm config 200; qm config 8200; with homelab:restore.replace.asideVmId set to a free VMID, " +
+        "all that VM 200 has now is kept there); scsi5 came to VM 200 since run ",
+    );
+    expect(error).not.toContain("qm destroy");
   });
 });
