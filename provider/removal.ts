@@ -4,6 +4,7 @@ import { PveNotFound } from "../pve/errors";
 import { destroyVm, stopVm, vmConfig, vmStatus } from "../pve/nodes/qemu";
 import { stopTask, type TaskListItem, tasksOfVm, waitForTask } from "../pve/nodes/tasks";
 import { parseUpid } from "../pve/upid";
+import { disksOf } from "./aside-vm";
 import type { JournalEvent } from "./contract/evidence";
 import type { RemovalLimits, RunKind, RunRef } from "./contract/run";
 import type { ProviderContext } from "./definition";
@@ -178,19 +179,20 @@ function requireUnlocked(lock: string | undefined, node: string, vmId: number): 
 
 /**
  * A restore takes disks of its VMID that lie about into the new configuration as `unusedN`, and Proxmox deletes these with the VM,
- * whatever is asked for. Source: qemu-server `PVE::QemuServer::rescan`, `destroy_vm` (`include_unused`).
+ * whatever is asked for. Where nothing was restored, every disk is somebody else's. Source: qemu-server `PVE::QemuServer::rescan`,
+ * `destroy_vm` (`include_unused`).
  */
 function requireNoFoundDisks(
   { run, events }: RemovableRun,
   config: Readonly<Record<string, string>>,
   what: string,
 ): void {
-  if (hadNoVolumes(events)) return;
-  const found = Object.entries(config).filter(([key]) => /^unused\d+$/.test(key));
+  const isEmpty = events.some(({ type }) => type === "restore-refused");
+  const found = disksOf(config).filter(({ disk }) => isEmpty || (!hadNoVolumes(events) && /^unused\d+$/.test(disk)));
   if (found.length === 0) return;
   throw new Error(
-    `Unable to remove ${what}: its configuration names disks that may have been there before the run, ` +
-      `${found.map(([key, volume]) => `${key} ${volume}`).join(", ")}, and Proxmox would delete them with it. If they are wanted, take ` +
+    `Unable to remove ${what}: its configuration names disks that ${isEmpty ? "the run did not make" : "may have been there before the run"}, ` +
+      `${found.map(({ disk, volume }) => `${disk} ${volume}`).join(", ")}, and Proxmox would delete them with it. If they are wanted, take ` +
       `these lines out of /etc/pve/qemu-server/${run.vmId}.conf on the node; then run pulumi destroy again.`,
   );
 }

@@ -96,7 +96,7 @@ export const journalEventSchema = z.discriminatedUnion("type", [
   }),
   /** Proxmox accepted the restore: from now on something of this run may be at the VMID. */
   z.strictObject({ ...base, type: z.literal("restore-accepted"), upid: z.string() }),
-  /** Proxmox refused the restore, or the empty VM for it, by a clear answer: no task of this run restores anything. */
+  /** Proxmox refused the restore or the empty VM for it, or the run did not ask: no task of this run restores anything. */
   z.strictObject({ ...base, type: z.literal("restore-refused"), reason: z.string() }),
   /**
    * The restored VM of an emergency was verified and is given its own description, start on boot and protection back: from now

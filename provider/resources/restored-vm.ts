@@ -13,6 +13,7 @@ import {
   type StepStatus,
 } from "../contract/restore";
 import { removalLimitsSchema, runKindSchema, type RunRef, runRefSchema } from "../contract/run";
+import { disksOf } from "../aside-vm";
 import { requireCapacity } from "../capacity";
 import { HalfMade, type ProviderContext, type ResourceDefinition } from "../definition";
 import { foundDisks, volumesOf } from "../free-vm-id";
@@ -202,7 +203,7 @@ async function accepted(run: RunRef, call: Promise<string>): Promise<string> {
 /**
  * Waits for the run's empty VM, and looks whether disks of its VMID are about: the token may see them from now on.
  *
- * @throws Error when there are any, in a drill; when the VM is not the run's any more.
+ * @throws Error when there are any, in a drill; when the VM is not the run's any more, or has disks, which `force` would delete.
  */
 async function lookAtEmpty(
   { client, signal, report }: ProviderContext,
@@ -226,12 +227,20 @@ async function lookAtEmpty(
       "They may hold newer data than the backup.";
     await appendEvent(run, { type: "finding", text });
   }
-  if (ownershipOf(await vmConfig(client, node, vmId), run) !== "own") {
+  const config = await vmConfig(client, node, vmId);
+  if (ownershipOf(config, run) !== "own") {
     throw new Error(
       `Unable to restore VM ${vmId} on ${node}: somebody changed the empty VM that was made for it. ` +
         "Look who, and run pulumi destroy.",
     );
   }
+  const disks = disksOf(config).map(({ disk, volume }) => `${disk} ${volume}`);
+  if (disks.length === 0) return;
+  const reason =
+    `Unable to restore VM ${vmId} on ${node}: somebody gave ${disks.join(", ")} to the empty VM that was made for it, and the restore ` +
+    `would delete that. Take these lines out of /etc/pve/qemu-server/${vmId}.conf on the node, and run pulumi destroy.`;
+  await appendEvent(run, { type: "restore-refused", reason });
+  throw new Error(reason);
 }
 
 function restoreDetail({ run }: RestoredVmInputs, { upid }: Progress): string {

@@ -176,6 +176,29 @@ describe("of disks that the token may see only when the VM is in its pool", () =
     await fake.delete(DRILL_TOKENS.restoredVm, outs);
     expect(fake.pve.vms.get(9200)?.config["name"]).toBe("mine");
   });
+
+  test("nor that one, when it has disks meanwhile; these outlive it", async () => {
+    const { run } = await fake.lease();
+    let calls = 0;
+    fake.pve.disturb = (call) => {
+      const config = fake.pve.vms.get(9200)?.config;
+      if (call === "GET /nodes/pve/qemu/9200/config" && ++calls === 1 && config !== undefined)
+        config["unused0"] = "local-lvm:vm-9200-disk-0";
+      return undefined;
+    };
+    const { outs } = await fake.create(DRILL_TOKENS.restoredVm, fake.vmInputs(run));
+    expect(outs["reason"]).toBe(
+      "Unable to restore VM 9200 on pve: somebody gave unused0 local-lvm:vm-9200-disk-0 to the empty VM that was made for it, and the " +
+        "restore would delete that. Take these lines out of /etc/pve/qemu-server/9200.conf on the node, and run pulumi destroy.",
+    );
+    expect(restores()).toBe(0);
+    await expect(fake.delete(DRILL_TOKENS.restoredVm, outs)).rejects.toThrow(
+      "its configuration names disks that the run did not make, unused0 local-lvm:vm-9200-disk-0, and Proxmox would delete them with it.",
+    );
+    Reflect.deleteProperty(fake.pve.vms.get(9200)?.config ?? {}, "unused0");
+    await fake.delete(DRILL_TOKENS.restoredVm, outs);
+    expect(fake.pve.vms.size).toBe(0);
+  });
 });
 
 test("a run that died before its restore began leaves an empty VM, which is its own", async () => {
