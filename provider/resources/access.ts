@@ -58,11 +58,26 @@ async function askProxmox(client: PveClient, args: CheckAccessArgs): Promise<Pro
       ...(drill === undefined ? [] : drillLooks(client, { node: name, pool }, drill)),
     ]);
     if (restoreProblems.length > 0) return { problems: restoreProblems, warnings: [], lookAgain: false };
-    const poolProblem = dockerVm === undefined ? undefined : await productionPoolProblem(client, dockerVm);
-    const warnings = poolProblem === undefined ? [] : [poolProblem];
-    return { problems: [], warnings, lookAgain: newVm !== undefined && (await isLookNeededAgain(client, name, newVm)) };
+    // First the archives: where a VM was lost, that it has to be restored says more than what its token lacks.
+    const lookAgain = newVm !== undefined && (await isLookNeededAgain(client, name, newVm));
+    const poolProblem = dockerVm === undefined ? undefined : await poolWarning(client, dockerVm, lookAgain);
+    return { problems: [], warnings: poolProblem === undefined ? [] : [poolProblem], lookAgain };
   } catch (error) {
     return refused(messageOf(error));
+  }
+}
+
+/** @throws Error where the VM can't be made; while that is open, what stands in its way is a warning */
+async function poolWarning(
+  client: PveClient,
+  dockerVm: NonNullable<CheckAccessArgs["dockerVm"]>,
+  isOpen: boolean,
+): Promise<string | undefined> {
+  try {
+    return await productionPoolProblem(client, dockerVm);
+  } catch (error) {
+    if (!isOpen) throw error;
+    return messageOf(error);
   }
 }
 

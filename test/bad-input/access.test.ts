@@ -1,4 +1,6 @@
 /** What a stack needs to reach: asked by the provider of the lab's Proxmox API, with the exact texts. */
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { createServer, type Server } from "node:http";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
@@ -147,6 +149,35 @@ describe("a pool", () => {
     await using api = await labWith(["Pool.Audit", "VM.Allocate", "VM.Config.Options"]);
     expect((await ask(api, { dockerVm })).problems).toEqual([
       `Unable to make VM 200 in pool "home": the pool does not name it, as after the loss of the VM. ${REMEDY}`,
+    ]);
+  });
+
+  test("that does not name a lost VM is less than the archive that waits for it, and open where that can't be told yet", async () => {
+    const args = {
+      dockerVm: { vmId: 200, address: "127.99.0.1", pool: "home" },
+      newVm: { vmId: 200, backupStorage: "nas" },
+    };
+    await using api = await ApiLab.start({
+      apiTokens: [TOKEN, LIMITED],
+      access: {
+        roles: { Pool: ["Pool.Audit", "VM.Allocate"], Look: ["Sys.Audit", "Datastore.Audit", "Datastore.Allocate", "Datastore.AllocateSpace"] },
+        acl: [
+          { path: "/pool/home", who: "ops@pve", role: "Pool", propagate: true },
+          ...["/nodes/pve", "/storage"].map((path) => ({ path, who: "ops@pve", role: "Look", propagate: true })),
+        ],
+        separatedTokens: [],
+        pools: [{ poolid: "home", vms: [] }],
+      },
+    });
+    const notNamed = `Unable to make VM 200 in pool "home": the pool does not name it, as after the loss of the VM. ${REMEDY}`;
+    expect(await ask(api, args)).toEqual({ problems: [], warnings: [notNamed], lookAgain: true });
+
+    await api.ok("POST", "/storage", { storage: "nas", type: "dir", path: "/mnt/pve/nas", content: "backup" });
+    expect((await ask(api, args)).problems).toEqual([notNamed]);
+    await mkdir(join(api.lab.spec.dir, "fs/mnt/pve/nas/dump"), { recursive: true });
+    await writeFile(join(api.lab.spec.dir, "fs/mnt/pve/nas/dump/vzdump-qemu-200-2026_11_20-02_00_00.vma.zst"), "");
+    expect((await ask(api, args)).problems).toEqual([
+      expect.stringContaining("it does not exist, but storage nas holds an archive of it"),
     ]);
   });
 
