@@ -3,14 +3,14 @@
  * while it does. One that was killed leaves the file, with the runs that it had begun and was to bring to their end: a drill's
  * are nobody's then, even those with a verdict, and a restore's may have restored everything.
  */
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
 import { hostname } from "node:os";
-import { basename, join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
+import { join } from "node:path";
 import { z } from "zod";
 import { readFileIfThere, writeFileAtomically } from "../../provider/files";
 import { isProcessAlive } from "../../provider/process-alive";
 import { CliError, hasCode } from "../errors";
+import { createWhole, removeLitter, replaceDead } from "./claim-file";
 import type { RunPulumi } from "./pulumi";
 
 const claimSchema = z.strictObject({
@@ -34,6 +34,8 @@ export interface ClaimArgs {
   readonly command: "drill" | "restore";
   readonly evidenceDir: string;
   readonly stack: string;
+  /** Whoever only mends something of the stack: what a killed command was to bring to its end stays for the next one. */
+  readonly inPassing?: boolean;
 }
 
 /** @throws CliError when another such command works on the stack, or one of another computer did */
@@ -46,52 +48,83 @@ export async function claimStack(args: ClaimArgs): Promise<Claim> {
   const own = { pid: process.pid, host: hostname(), startedAt: new Date().toISOString() };
   // Abandoned runs stay in it until they are removed: this process may be killed as well.
   const runs = [...abandoned];
-  const content = (): string => `${JSON.stringify({ ...own, runs })}\n`;
-  if (dead === undefined) {
-    await writeFile(file, content(), { flag: "wx" }).catch((error: unknown) => {
-      throw hasCode(error, "EEXIST") ? refusal(args, file, "another process has just begun") : error;
-    });
-  } else {
-    await takeOver(file, content(), args);
-  }
+  const print = (): string => `${JSON.stringify({ ...own, runs })}\n`;
+  let content = print();
+  const isOurs =
+    dead === undefined
+      ? await createWhole(file, content)
+      : await replaceDead({ file, dead: dead.text, content, whoLives: async (path) => (await looked(path)).holder });
+  if (!isOurs) throw refusal(args, file, "another process has just begun");
+  await removeLitter(file);
   let written: Promise<void> = Promise.resolve();
   return {
     abandoned,
     async add(runId) {
       if (!runs.includes(runId)) {
         runs.push(runId);
-        written = written.then(async () => writeFileAtomically(file, content()));
+        content = print();
+        const next = content;
+        written = written.then(async () => writeFileAtomically(file, next));
       }
       await written;
     },
-    [Symbol.asyncDispose]: async () => rm(file, { force: true }),
+    async [Symbol.asyncDispose]() {
+      await written.catch(() => undefined); // whoever added it was told
+      if ((await readFileIfThere(file)) !== content) return;
+      if (args.inPassing === true && abandoned.length > 0 && dead !== undefined) {
+        await writeFileAtomically(file, dead.text);
+      } else {
+        await rm(file, { force: true });
+      }
+    },
   };
 }
 
-/** What a dead command left; undefined: nothing. @throws CliError when it may live */
-async function deadClaim(file: string, args: ClaimArgs): Promise<{ readonly runs: readonly string[] } | undefined> {
-  const text = await readFileIfThere(file);
-  if (text === undefined) return undefined;
-  const { data } = claimSchema.safeParse(parse(text));
-  if (data === undefined) return { runs: [] };
-  const { pid, host, startedAt } = data;
-  const who = `process ${pid} on ${host} works on it since ${startedAt}`;
-  if (host !== hostname() || (await isProcessAlive(pid, new Date(startedAt)))) throw refusal(args, file, who);
-  return data;
+interface DeadClaim {
+  readonly text: string;
+  readonly runs: readonly string[];
 }
 
-/** Longest time between two processes that look at one dead claim at once, and both write. */
-const RACE_MS = 50;
+/** What a dead command left; undefined: nothing. @throws CliError when it may live */
+async function deadClaim(file: string, args: ClaimArgs): Promise<DeadClaim | undefined> {
+  const { text, runs, holder } = await looked(file);
+  if (holder !== undefined) throw refusal(args, file, holder);
+  return text === undefined ? undefined : { text, runs };
+}
 
-/** Replaces a dead claim in one step: were it removed first, a kill just then would lose its runs. */
-async function takeOver(file: string, content: string, args: ClaimArgs): Promise<void> {
-  for (const name of await readdir(args.evidenceDir)) {
-    const isHalfWritten = name.startsWith(`${basename(file)}.`) && name.endsWith(".tmp");
-    if (isHalfWritten) await rm(join(args.evidenceDir, name), { force: true });
+/** How long a claim that can't be read may be somebody's: no file system takes longer to write one down. */
+const UNREADABLE_MS = 60_000;
+
+/** A claim, and who may hold it. */
+interface Looked {
+  readonly text?: string;
+  readonly runs: readonly string[];
+  /** For people; undefined: nobody. */
+  readonly holder?: string;
+}
+
+async function looked(file: string): Promise<Looked> {
+  const text = await readFileIfThere(file);
+  if (text === undefined) return { runs: [] };
+  const { data } = claimSchema.safeParse(parse(text));
+  if (data === undefined) {
+    const age = Date.now() - (await writtenAt(file));
+    const holder = `its claim was written ${Math.round(age / 1000)} s ago and can't be read`;
+    return { text, runs: [], ...(age < UNREADABLE_MS ? { holder } : {}) };
   }
-  await writeFileAtomically(file, content);
-  await delay(RACE_MS);
-  if ((await readFileIfThere(file)) !== content) throw refusal(args, file, "another process has just begun");
+  const { pid, host, startedAt, runs } = data;
+  const isAlive = host !== hostname() || (await isProcessAlive(pid, new Date(startedAt)));
+  return { text, runs, ...(isAlive ? { holder: `process ${pid} on ${host} works on it since ${startedAt}` } : {}) };
+}
+
+/** 0 for a file that has just gone. */
+async function writtenAt(file: string): Promise<number> {
+  try {
+    return (await stat(file)).mtimeMs;
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return 0;
+    throw error;
+  }
 }
 
 /** A file that a crash cut off is no claim. */
@@ -103,9 +136,10 @@ function parse(text: string): unknown {
   }
 }
 
-function refusal({ command, stack }: ClaimArgs, file: string, who: string): CliError {
+function refusal({ command, stack, inPassing }: ClaimArgs, file: string, who: string): CliError {
+  const action = inPassing === true ? "work on" : `begin a ${command} of`;
   return new CliError(
-    `Unable to begin a ${command} of stack ${stack}: ${who}. Wait for its end; if it is dead, delete ${file} and try again.`,
+    `Unable to ${action} stack ${stack}: ${who}. Wait for its end; if it is dead, delete ${file} and try again.`,
   );
 }
 
