@@ -41,7 +41,8 @@ function lists(job: PolicyResource, name: string, vmId: number): boolean {
 
 export const jobsLeaveDrillsOut: Rule = {
   name: "backup-leaves-drills-out",
-  description: "No backup job takes the VMs of drills, as one that takes all guests does.",
+  // Which VMIDs drills have, production's stack does not know; a drill itself refuses to begin where a job takes its own.
+  description: "A backup job that takes all guests leaves some out, as it has to for drills; which, a drill checks.",
   level: "mandatory",
   resource: (job) => {
     if (job.type !== BACKUP_JOB || at(job, "all") !== true || at(job, "enabled") === false) return [];
