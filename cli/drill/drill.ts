@@ -54,7 +54,7 @@ export async function runDrills(given: DrillArgs): Promise<number> {
   const args: DrillArgs = { ...given, pulumi };
   await using claim = await claimStack({ command: "drill", evidenceDir, stack });
   const client = given.client ?? new PveClient();
-  await sweepBefore({ config, client, pulumi: given.pulumi, tell, signal });
+  await sweepBefore({ config, client, pulumi: given.pulumi, tell, signal, claimed: stack });
   await recoverStack({ pulumi, stack, evidenceDir, abandoned: claim.abandoned, progress });
   const archives = await archivesOf(args);
   const rows: DrillRow[] = [];

@@ -29,10 +29,8 @@ export async function markedVms(client: PveClient, drillVmId: number): Promise<M
   const waiting = guests.filter(({ type }) => type === "qemu");
   const look = async (): Promise<void> => {
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const { vmid: vmId, node } = next;
-      const config = await configIfThere(client, next);
-      const mark = config === undefined ? undefined : markOn(config);
-      if (config !== undefined && mark !== undefined) marked.push({ vmId, node, mark, config });
+      const vm = await markedVm(client, next.node, next.vmid);
+      if (vm !== undefined) marked.push(vm);
     }
   };
   await Promise.all(Array.from({ length: LOOKS_AT_ONCE }, look));
@@ -44,13 +42,12 @@ export async function markedVms(client: PveClient, drillVmId: number): Promise<M
   };
 }
 
-/** Undefined for a VM that has just gone. */
-async function configIfThere(
-  client: PveClient,
-  { node, vmid }: ClusterGuest,
-): Promise<Record<string, string> | undefined> {
+/** Undefined for a VM that carries no mark or has just gone. */
+export async function markedVm(client: PveClient, node: string, vmId: number): Promise<MarkedVm | undefined> {
   try {
-    return await vmConfig(client, node, vmid);
+    const config = await vmConfig(client, node, vmId);
+    const mark = markOn(config);
+    return mark === undefined ? undefined : { vmId, node, mark, config };
   } catch (error) {
     if (error instanceof PveNotFound) return undefined;
     throw error;

@@ -7,12 +7,13 @@ import { removeRunVm } from "../../provider/removal";
 import type { PveClient } from "../../pve/client";
 import type { DrillConfig } from "../../stacks/config";
 import { removalLimits } from "../../stacks/removal-limits";
+import { claimStack } from "../drill/claim";
 import { problemIn, type RunPulumi } from "../drill/pulumi";
 import { clearingDeadLocks } from "../drill/stack-lock";
 import { readDrillState } from "../drill/stack-state";
 import { causeOf } from "../errors";
-import { type Fate, fateOf } from "./fate";
-import { markedVms } from "./marked";
+import { type Bench, type Fate, fateOf, type MarkedVm } from "./fate";
+import { markedVm, markedVms } from "./marked";
 
 export interface SweepArgs {
   readonly config: Pick<DrillConfig, "drill" | "files" | "timeouts">;
@@ -22,6 +23,8 @@ export interface SweepArgs {
   readonly tell: (line: string) => void;
   /** Tells what would be done and does nothing. */
   readonly dryRun: boolean;
+  /** Stack that the caller has claimed. Any other is claimed while its VM goes: no drill of it begins or ends meanwhile. */
+  readonly claimed?: string;
   /** Begins no further removal and ends the wait for the one under way. */
   readonly signal: AbortSignal;
   /** Default: the present. */
@@ -45,12 +48,12 @@ export interface Swept {
  */
 export async function sweep(args: SweepArgs): Promise<Swept[]> {
   const { client, config, signal } = args;
-  const bench = { evidenceDir: config.files.evidence, now: args.now ?? new Date() };
+  const bench: Bench = { evidenceDir: config.files.evidence, now: args.now ?? new Date() };
   const { marked, unmarked, unseen } = await markedVms(client, config.drill.vmId);
   const swept: Swept[] = [];
   for (const vm of marked) {
     signal.throwIfAborted();
-    const { outcome, text } = await sweepOne(args, await fateOf(vm, bench));
+    const { outcome, text } = await sweepOne(args, vm, bench);
     swept.push({ outcome, text: `VM ${vm.vmId} (${vm.config["name"] ?? "without a name"}) on ${vm.node}: ${text}` });
   }
   if (unmarked !== undefined) {
@@ -78,21 +81,36 @@ export async function sweepBefore(args: Omit<SweepArgs, "dryRun">): Promise<void
   }
 }
 
-async function sweepOne(args: SweepArgs, fate: Fate): Promise<Swept> {
-  switch (fate.kind) {
-    case "keep":
-      return { outcome: "kept", text: `kept: ${fate.reason}` };
-    case "stuck":
-      return { outcome: "stuck", text: `left alone: ${fate.reason}` };
-    case "remove":
-      if (args.dryRun) return { outcome: "removed", text: `would be removed: ${fate.reason}` };
-      try {
-        return await remove(args, fate);
-      } catch (error) {
-        args.signal.throwIfAborted();
-        return { outcome: "stuck", text: `not removed: ${fate.reason}. ${causeOf(error)}` };
+async function sweepOne(args: SweepArgs, vm: MarkedVm, bench: Bench): Promise<Swept> {
+  const fate = await fateOf(vm, bench);
+  if (fate.kind !== "remove") return spare(fate);
+  if (args.dryRun) return { outcome: "removed", text: `would be removed: ${fate.reason}` };
+  const { evidenceDir } = bench;
+  const { stack } = fate;
+  try {
+    const claim =
+      stack === args.claimed ? undefined : await claimStack({ command: "drill", evidenceDir, stack, inPassing: true });
+    try {
+      // Before the claim somebody else may have swept the VM, and a drill may have put its own there.
+      const now = await markedVm(args.client, vm.node, vm.vmId);
+      if (now?.mark.runId !== vm.mark.runId) {
+        return { outcome: "kept", text: `left alone: ${fate.reason}, but it has gone meanwhile` };
       }
+      const fateNow = await fateOf(now, bench);
+      return fateNow.kind === "remove" ? await remove(args, fateNow) : spare(fateNow);
+    } finally {
+      await claim?.[Symbol.asyncDispose]();
+    }
+  } catch (error) {
+    args.signal.throwIfAborted();
+    return { outcome: "stuck", text: `not removed: ${fate.reason}. ${causeOf(error)}` };
   }
+}
+
+function spare({ kind, reason }: Exclude<Fate, { kind: "remove" }>): Swept {
+  return kind === "keep"
+    ? { outcome: "kept", text: `kept: ${reason}` }
+    : { outcome: "stuck", text: `left alone: ${reason}` };
 }
 
 async function remove(

@@ -1,7 +1,8 @@
 /** What a sweep removes, on the lab's API without machines: each case reads afterwards what stands in Proxmox. */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname, tmpdir } from "node:os";
 import path from "node:path";
+import { claimStack } from "../../../cli/drill/claim";
 import type { PulumiResult, RunPulumi } from "../../../cli/drill/pulumi";
 import { sweep, sweepBefore, type Swept } from "../../../cli/sweep/sweep";
 import { DRILL_TAG, expiryMarker, runMarker } from "../../../provider/contract/run";
@@ -32,6 +33,7 @@ beforeEach(async () => {
   lines = [];
   state = { code: 6, output: "error: no stack named 'drill' found" };
   destroyed = { code: 0, output: "" };
+  onDestroy = async () => undefined;
 });
 afterEach(async () => {
   await api[Symbol.asyncDispose]();
@@ -39,12 +41,14 @@ afterEach(async () => {
 });
 
 let onCancel = (): unknown => undefined;
+let onDestroy = async (): Promise<unknown> => undefined;
 const pulumi: RunPulumi = async (args) => {
   commands.push(args.join(" "));
   if (args[0] === "cancel") {
     onCancel();
     return { code: 0, output: "" };
   }
+  if (args[0] === "destroy") await onDestroy();
   return args[0] === "stack" ? state : destroyed;
 };
 
@@ -104,7 +108,13 @@ async function tell({
   return runDir;
 }
 
-async function swept({ dryRun = false, token = TOKEN, stopSeconds = 10 } = {}): Promise<Swept[]> {
+async function swept({
+  dryRun = false,
+  token = TOKEN,
+  stopSeconds = 10,
+  claimed = "",
+  client = api.client(token),
+} = {}): Promise<Swept[]> {
   const config = {
     drill: { vmId: 9200 },
     files: { evidence },
@@ -113,10 +123,11 @@ async function swept({ dryRun = false, token = TOKEN, stopSeconds = 10 } = {}): 
   const signal = new AbortController().signal;
   return sweep({
     config,
-    client: api.client(token),
+    client,
     pulumi,
     tell: (line) => lines.push(line),
     dryRun,
+    claimed,
     signal,
     now: NOW,
   });
@@ -320,6 +331,64 @@ describe("the stack that made it", () => {
     state = standing(RUN);
     expect(await swept()).toMatchObject([{ outcome: "removed" }]);
     expect(commands).toEqual(["stack export -s drill-two", "destroy -s drill-two --yes --skip-preview"]);
+  });
+
+  test("is not touched while a drill of it runs, which has it claimed", async () => {
+    await tell();
+    await plant();
+    state = standing(RUN);
+    const drill = await claimStack({ command: "drill", evidenceDir: evidence, stack: "drill" });
+    expect(await swept()).toMatchObject([
+      {
+        outcome: "stuck",
+        text: expect.stringContaining(
+          "expired at 2026-11-21T12:00:00Z. Unable to work on stack drill: process " +
+            `${process.pid} on ${hostname()} works on it since `,
+        ) as string,
+      },
+    ]);
+    expect(await writes()).toEqual([]);
+    expect(commands).toEqual([]);
+    expect(await swept({ claimed: "drill" })).toMatchObject([{ outcome: "removed" }]);
+    await drill[Symbol.asyncDispose]();
+    expect((await readdir(evidence)).filter((name) => name.startsWith("."))).toEqual([]);
+  });
+
+  test("is claimed while its VM goes, and what a killed drill of it was to remove stays taken down", async () => {
+    await tell();
+    await plant();
+    state = standing(RUN);
+    const file = path.join(evidence, ".drill-drill.json");
+    const dead = { pid: NOBODY, host: hostname(), startedAt: PAST, runs: ["20261121T110000Z-drill-000000"] };
+    await writeFile(file, JSON.stringify(dead));
+    const held: unknown[] = [];
+    onDestroy = async () => held.push(JSON.parse(await readFile(file, "utf8")));
+    expect(await swept()).toMatchObject([{ outcome: "removed" }]);
+    expect(held).toMatchObject([{ pid: process.pid, runs: dead.runs }]);
+    expect(JSON.parse(await readFile(file, "utf8"))).toEqual(dead);
+  });
+
+  test("and its VM are left alone when a drill has put another there before the claim", async () => {
+    await tell();
+    await plant();
+    const next = "20261121T123000Z-drill-abcdef";
+    let looks = 0;
+    const client = api.client();
+    const get = client.get.bind(client);
+    jest.spyOn(client, "get").mockImplementation(async (...call) => {
+      if (call[0].endsWith("/qemu/9200/config") && ++looks === 2) {
+        await plant({ marks: [runMarker(next), expiryMarker(FUTURE)] });
+      }
+      return get(...call);
+    });
+    expect(await swept({ client })).toEqual([
+      {
+        outcome: "kept",
+        text: `VM 9200 (docker-drill) on pve: left alone: run ${RUN} expired at 2026-11-21T12:00:00Z, but it has gone meanwhile`,
+      },
+    ]);
+    expect(api.lab.guests.list()).toEqual([9200]);
+    expect(await writes()).toEqual([]);
   });
 
   test("is left alone when another run stands in it", async () => {
