@@ -160,7 +160,10 @@ describe("a pool", () => {
     await using api = await ApiLab.start({
       apiTokens: [TOKEN, LIMITED],
       access: {
-        roles: { Pool: ["Pool.Audit", "VM.Allocate"], Look: ["Sys.Audit", "Datastore.Audit", "Datastore.Allocate", "Datastore.AllocateSpace"] },
+        roles: {
+          Pool: ["Pool.Audit", "VM.Allocate"],
+          Look: ["Sys.Audit", "Datastore.Audit", "Datastore.Allocate", "Datastore.AllocateSpace"],
+        },
         acl: [
           { path: "/pool/home", who: "ops@pve", role: "Pool", propagate: true },
           ...["/nodes/pve", "/storage"].map((path) => ({ path, who: "ops@pve", role: "Look", propagate: true })),
