@@ -8,7 +8,14 @@ import { problemIn, type RunPulumi } from "./pulumi";
 const stateSchema = z.looseObject({
   deployment: z
     .looseObject({
-      resources: z.array(z.looseObject({ type: z.string(), outputs: z.unknown().optional() })).nullish(),
+      resources: z
+        .array(
+          z.looseObject({
+            ...{ type: z.string(), outputs: z.unknown().optional() },
+            ...{ urn: z.string().optional(), id: z.string().optional() },
+          }),
+        )
+        .nullish(),
       pending_operations: z.array(z.unknown()).nullish(),
     })
     .nullish(),
@@ -47,7 +54,13 @@ export async function readDrillState(pulumi: RunPulumi, stack: string): Promise<
 
 /** What `pulumi stack export` wrote. */
 export interface ExportedState {
-  readonly resources: readonly { readonly type: string; readonly outputs?: unknown }[];
+  readonly resources: readonly {
+    readonly type: string;
+    readonly outputs?: unknown;
+    readonly urn?: string | undefined;
+    /** The provider's; none for components. */
+    readonly id?: string | undefined;
+  }[];
   /** Whether Pulumi was killed in the middle of a step. */
   readonly hasPending: boolean;
 }

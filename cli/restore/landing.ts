@@ -1,19 +1,11 @@
 /** After a restore that passed: what production's stack needs before it can go on. */
-import { z } from "zod";
 import { backupJob } from "../../pve/cluster/backup";
 import type { PveClient } from "../../pve/client";
-import { PveNotFound } from "../../pve/errors";
+import { PveError, PveNotFound } from "../../pve/errors";
 import { problemIn, type RunPulumi } from "../drill/pulumi";
+import { stateIn } from "../drill/stack-state";
 
 const JOB_TYPE = "proxmoxve:backup/job:Job";
-const stateSchema = z.object({
-  deployment: z.object({
-    resources: z
-      .array(z.looseObject({ type: z.string(), urn: z.string(), id: z.string().optional() }))
-      .nullish()
-      .transform((resources) => resources ?? []),
-  }),
-});
 
 export interface LandingArgs {
   readonly client: PveClient;
@@ -41,11 +33,17 @@ export async function prepareLanding({ client, pulumi, production, print }: Land
     print(next);
     return;
   }
-  const { output } = exported;
-  const text = output.slice(output.search(/^\{/m), output.lastIndexOf("}") + 1);
-  const { resources } = stateSchema.parse(JSON.parse(text)).deployment;
+  const { resources } = stateIn(exported.output);
   for (const { type, urn, id } of resources) {
-    if (type !== JOB_TYPE || id === undefined || (await exists(client, id))) continue;
+    if (type !== JOB_TYPE || urn === undefined || id === undefined) continue;
+    const there = await exists(client, id);
+    if (typeof there === "string") {
+      print(
+        `Unable to see whether the cluster has backup job ${id}: ${there} If it has none, the update fails at it: ` +
+          `pulumi state delete '${urn}' -s ${production} --force`,
+      );
+    }
+    if (there !== false) continue;
     const forgotten = await pulumi(["state", "delete", urn, "-s", production, "--force", "--yes"]);
     print(
       forgotten.code === 0
@@ -58,12 +56,14 @@ export async function prepareLanding({ client, pulumi, production, print }: Land
   else print(next);
 }
 
-async function exists(client: PveClient, id: string): Promise<boolean> {
+/** Whether the cluster has a backup job; why it can't be told, because the restore has passed whatever comes after it. */
+async function exists(client: PveClient, id: string): Promise<boolean | string> {
   try {
     await backupJob(client, id);
     return true;
   } catch (error) {
     if (error instanceof PveNotFound) return false;
+    if (error instanceof PveError) return error.message;
     throw error;
   }
 }

@@ -6,8 +6,10 @@ import type { PulumiResult } from "../../../cli/drill/pulumi";
 import { defineBackupStorage } from "../../../cli/restore/backup-storage";
 import { readRestoreConfig } from "../../../cli/restore/config";
 import { prepareLanding } from "../../../cli/restore/landing";
+import type { PveClient } from "../../../pve/client";
 import type { ProdConfig } from "../../../stacks/config";
 import { ApiLab } from "../../lab/api-lab";
+import { FakePve } from "../../provider/support/fake-pve";
 
 const REPO_DIR = resolve(__dirname, "../../..");
 const JOB = "urn:pulumi:prod::homelab::homelab:components:BackupPlan$proxmoxve:backup/job:Job::backup-job";
@@ -39,7 +41,11 @@ test("a storage that is made by hand is asked for, and nothing is defined", asyn
 });
 
 /** What `prepareLanding` prints and has Pulumi do, where `stack export` ends like this. */
-async function land(exported: PulumiResult, withJob: boolean): Promise<{ printed: string[]; commands: string[] }> {
+async function land(
+  exported: PulumiResult,
+  withJob: boolean,
+  client?: PveClient,
+): Promise<{ printed: string[]; commands: string[] }> {
   await using api = await ApiLab.start();
   if (withJob) {
     await api.ok("POST", "/storage", { storage: "nas", type: "dir", path: "/mnt/pve/nas", content: "backup" });
@@ -47,7 +53,7 @@ async function land(exported: PulumiResult, withJob: boolean): Promise<{ printed
   }
   const [printed, commands]: [string[], string[]] = [[], []];
   await prepareLanding({
-    client: api.client(),
+    client: client ?? api.client(),
     pulumi: async (args) => {
       commands.push(args.join(" "));
       return args[1] === "export" ? exported : { code: 0, output: "" };
@@ -77,6 +83,22 @@ test("a job that the cluster lacks is forgotten, because a refresh would fail at
     printed: [forgotten, REFRESH],
     commands: [`state delete ${JOB} -s prod --force --yes`],
   });
+});
+
+test.each([
+  ["refuses the look", 403, "Permission check failed (/, Sys.Audit)"],
+  ["loses its node", 596, "connection timed out"],
+])("an API that %s ends no restore that has passed: it is told, and what is next", async (_what, status, text) => {
+  const pve = new FakePve();
+  pve.disturb = () => ({ status, text });
+  const { printed, commands } = await land(WITH_JOB, true, pve.client());
+  expect(printed).toEqual([
+    expect.stringMatching(
+      /^Unable to see whether the cluster has backup job homelab: Unable to GET \/cluster\/backup\/homelab: .*\. If it has none, the update fails at it: pulumi state delete 'urn:.*' -s prod --force$/,
+    ) as string,
+    REFRESH,
+  ]);
+  expect(commands).toEqual([]);
 });
 
 test.each<[string, PulumiResult, string]>([
