@@ -191,7 +191,7 @@ async function runEmergency(progress: Progress, patterns: readonly string[]): Pr
 }
 
 async function runLostHost(progress: Progress, patterns: readonly string[], outside: string): Promise<void> {
-  const id = "lost-host";
+  const id = "losthost";
   const repoDir = mkdtempSync(join(tmpdir(), "homelab-lost-host-"));
   try {
     writeProjectFolder(repoDir, REPO_DIR, loadCatalogue(join(REPO_DIR, "services")));
