@@ -147,7 +147,9 @@ function identityProblems(config: Config, { archiveConfig }: ReplacementArgs): s
   }
   const run = markOn(config)?.runId;
   if (run !== undefined) {
-    problems.push(`it is the half of what run ${run} restored (pulumi destroy of that run's stack removes it)`);
+    problems.push(
+      `it is the half of what run ${run} restored (without replace, npm run homelab -- restore removes it or goes on with it)`,
+    );
   }
   return problems;
 }

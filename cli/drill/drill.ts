@@ -17,6 +17,7 @@ import { CliError, hasCode } from "../errors";
 import type { Progress } from "../progress";
 import { type Selection, selectArchives } from "./archives";
 import { explainStart } from "../pulumi-errors";
+import { attempt } from "./attempt";
 import { type Claim, claimingRuns, claimStack } from "./claim";
 import { sweepBefore } from "../sweep/sweep";
 import { copyNaming } from "./config";
@@ -112,27 +113,6 @@ async function oneDrill(args: DrillArgs, claim: Claim, archive: BackupItem | und
   const problem = problemOf(up, runDir, evidence);
   return { archive: archive?.volid, evidence, ...(problem === undefined ? {} : { problem }) };
 }
-
-/** A step whose failure is a result: it is shown as failed and the drill goes on to its end. */
-async function attempt(
-  progress: Progress,
-  title: string,
-  work: (onLine: (line: string) => void) => Promise<PulumiResult>,
-): Promise<PulumiResult> {
-  let result: PulumiResult | undefined;
-  try {
-    return await progress.step(title, async (step) => {
-      result = await work((line) => step.detail(line.trim()));
-      if (result.code !== 0) throw new StepFailed();
-      return result;
-    });
-  } catch (error) {
-    if (error instanceof StepFailed && result !== undefined) return result;
-    throw error;
-  }
-}
-
-class StepFailed extends Error {}
 
 /** What keeps a drill from counting, whatever its evidence says. */
 function problemOf(up: PulumiResult, runDir: string | undefined, evidence: Evidence | undefined): string | undefined {

@@ -5,6 +5,7 @@ import { smbiosUuid } from "../../provider/ownership";
 import type { PveClient } from "../../pve/client";
 import { findGuest } from "../../pve/cluster/resources";
 import { vmConfig } from "../../pve/nodes/qemu";
+import { attempt } from "../drill/attempt";
 import { problemIn, type PulumiResult, type RunPulumi } from "../drill/pulumi";
 import { stateIn } from "../drill/stack-state";
 import { CliError } from "../errors";
@@ -76,5 +77,5 @@ export async function step(
   title: string,
   work: (onLine: (line: string) => void) => Promise<PulumiResult>,
 ): Promise<PulumiResult> {
-  return progress.step(`restore of stack ${stack}: ${title}`, ({ detail }) => work((line) => detail(line.trim())));
+  return attempt(progress, `restore of stack ${stack}: ${title}`, work);
 }
