@@ -46,10 +46,21 @@ settled() {
   [ -z "$(ip -o -6 address show tentative)" ] && [ -n "$(wires)" ]
 }
 
+# Whether each wire has its link-local address, which Linux makes up to 2 s after the wire is up: after an IPv4 address from a file.
+# A wire without IPv6 gets none, nor does one that is part of a bond or a bridge.
+linked() {
+  local dev
+  for dev in $(wires); do
+    [ ! -e "/sys/class/net/$dev/master" ] || continue
+    [ "$(cat "/proc/sys/net/ipv6/conf/$dev/disable_ipv6" 2>/dev/null || echo 1)" = 0 ] || continue
+    [ -n "$(ip -o -6 address show dev "$dev" scope link)" ] || return 1
+  done
+}
+
 # Whether there is a way to every address.
 ready() {
   local target
-  settled || return 1
+  settled && linked || return 1
   for target; do
     case $target in
     fe80:*) ;;
@@ -75,7 +86,12 @@ can_send() {
   return 1
 }
 
-until ready "$@" || [ "$SECONDS" -ge "$wait_seconds" ] || { booted && can_send "$@"; }; do sleep 0.3; done
+# Whether nothing more is to be waited for: a guest that has booted gets a link-local address at once or never.
+as_ready_as_ever() {
+  booted && can_send "$@" && { linked || [ "$SECONDS" -ge 5 ]; }
+}
+
+until ready "$@" || [ "$SECONDS" -ge "$wait_seconds" ] || as_ready_as_ever "$@"; do sleep 0.3; done
 wires=$(wires)
 
 # tcp TARGET ADDRESS PORT

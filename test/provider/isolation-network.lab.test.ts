@@ -92,6 +92,15 @@ test("a network that comes up late is waited for, and one that never does is no 
   expect(seen[0]?.detail).toBe("Network is unreachable");
 });
 
+test("a guest whose link-local address comes after its other one is waited for", async () => {
+  const late = inNamespace(
+    GUEST,
+    `ip link set eth0 addrgenmode none; ${GUEST_NETWORK}; sleep 2; echo 0 >/proc/sys/net/ipv6/conf/eth0/addr_gen_mode`,
+  );
+  expect(outcomes(await probe())).toEqual(["silent", "silent", "silent"]);
+  await late;
+});
+
 /** A program of the guest's that says so, as systemd's does once the guest has booted. */
 async function saysBooted(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "homelab-booted-"));
