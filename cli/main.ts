@@ -78,12 +78,12 @@ function program(setExit: (code: number) => void): Command {
     .description("end the lab and remove everything of it, also after a crash")
     .option("--id <id>", "name of the lab on this machine", parseId, "default")
     .action(async ({ id }: LabOptions) => {
-      const [{ takeLabDown }, { labPaths }] = await Promise.all([import("./lab/down.ts"), import("./lab/paths.ts")]);
+      const [{ takeLabDown, takenDown }, { labPaths }] = await Promise.all([
+        import("./lab/down.ts"),
+        import("./lab/paths.ts"),
+      ]);
       const remains = await takeLabDown(labPaths(id), (line) => process.stdout.write(`${line}\n`));
-      const nothing = remains.processes === 0 && !remains.namespace && !remains.files;
-      process.stdout.write(
-        nothing ? `There was no lab "${id}".\n` : `The lab "${id}" is gone (${remains.processes} processes ended).\n`,
-      );
+      process.stdout.write(`${takenDown(id, remains)}\n`);
     });
   lab
     .command("shell")

@@ -12,8 +12,11 @@ const GRACE_MS = 8_000;
 /** Grace for another process that is just tearing the lab down. */
 const OWNER_GRACE_MS = 30_000;
 
-/** What there was to take down. */
+/** What there was to take down, as it was before anything was ended. */
 export interface LabRemains {
+  /** Folder of the clone that started it; undefined where nothing tells. */
+  readonly repoDir: string | undefined;
+  /** Its owner's process included. */
   readonly processes: number;
   readonly namespace: boolean;
   readonly files: boolean;
@@ -25,15 +28,23 @@ export interface LabRemains {
  */
 export async function takeLabDown(paths: LabPaths, log: (line: string) => void = () => undefined): Promise<LabRemains> {
   const owner = readOwner(paths);
-  if (owner !== undefined && owner.pid !== process.pid && isAlive(owner)) {
-    log(`asking process ${owner.pid}, which runs this lab, to end`);
+  const isRun = owner !== undefined && owner.pid !== process.pid && isAlive(owner);
+  const found = new Set(await processesOf(paths.id, paths.namespace));
+  if (isRun) found.add(owner.pid);
+  const remains = {
+    repoDir: owner?.repoDir,
+    processes: found.size,
+    namespace: namespaceExists(paths),
+    files: existsSync(paths.dir),
+  };
+  if (isRun) {
+    log(`asking process ${owner.pid}, which runs the lab "${paths.id}" from ${owner.repoDir}, to end`);
     signal(owner.pid, "SIGTERM");
     const deadline = Date.now() + OWNER_GRACE_MS;
     while (isAlive(owner) && Date.now() < deadline) await sleep(100);
     if (isAlive(owner)) signal(owner.pid, "SIGKILL");
   }
-  const remains = { namespace: namespaceExists(paths), files: existsSync(paths.dir) };
-  const processes = await endProcesses(() => processesOf(paths.id, paths.namespace), GRACE_MS);
+  await endProcesses(() => processesOf(paths.id, paths.namespace), GRACE_MS);
   await deleteNamespace(paths);
   await rm(paths.dir, { recursive: true, force: true });
   const left = await processesOf(paths.id, paths.namespace);
@@ -44,5 +55,12 @@ export async function takeLabDown(paths: LabPaths, log: (line: string) => void =
         "Run it again; if that does not help, look at these processes.",
     );
   }
-  return { ...remains, processes };
+  return remains;
+}
+
+/** What was taken down, in one sentence. */
+export function takenDown(id: string, { repoDir, processes, namespace, files }: LabRemains): string {
+  if (processes === 0 && !namespace && !files) return `There was no lab "${id}".`;
+  const origin = repoDir === undefined ? "nothing tells from which folder it was started" : `started from ${repoDir}`;
+  return `The lab "${id}" is gone (${origin}; processes ended: ${processes}).`;
 }

@@ -36,12 +36,11 @@ async function processesInside(namespace: string): Promise<number[]> {
   return code === 0 ? stdout.split("\n").filter(Boolean).map(Number) : [];
 }
 
-/** TERM, then KILL after `graceMs`. Returns how many processes there were. */
-export async function endProcesses(find: () => Promise<number[]>, graceMs: number): Promise<number> {
-  const first = await find();
-  for (const pid of first) signal(pid, "SIGTERM");
+/** TERM, then KILL after `graceMs`. */
+export async function endProcesses(find: () => Promise<number[]>, graceMs: number): Promise<void> {
+  let left = await find();
+  for (const pid of left) signal(pid, "SIGTERM");
   const deadline = Date.now() + graceMs;
-  let left = first;
   while (left.length > 0 && Date.now() < deadline) {
     await sleep(100);
     left = await find();
@@ -52,7 +51,6 @@ export async function endProcesses(find: () => Promise<number[]>, graceMs: numbe
     await sleep(100);
     left = await find();
   }
-  return first.length;
 }
 
 /** Sends a signal; a process that is gone is no error. */

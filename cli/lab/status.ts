@@ -23,5 +23,6 @@ export async function describeLab(id: string): Promise<string> {
         ? "running, left so on purpose"
         : "remains of a crash";
   const namespace = namespaceExists(paths) ? `namespace ${paths.namespace}` : "no namespace";
-  return `${id}: ${state}; ${processes} processes, ${namespace}, ${existsSync(paths.dir) ? paths.dir : "no folder"}`;
+  const origin = owner === undefined ? "" : `, of ${owner.repoDir}`;
+  return `${id}: ${state}${origin}; ${processes} processes, ${namespace}, ${existsSync(paths.dir) ? paths.dir : "no folder"}`;
 }

@@ -70,12 +70,13 @@ export async function claimLab(id: string, repoDir: string, progress: Progress):
   const owner = readOwner(paths);
   if (owner !== undefined && isAlive(owner)) {
     throw new CliError(
-      `Unable to start the lab "${id}": process ${owner.pid} runs it. Wait for it, or end it with: ${stopCommand(id)}`,
+      `Unable to start the lab "${id}": process ${owner.pid} runs it from ${owner.repoDir}. Wait for it, ` +
+        `or end it with: ${stopCommand(id)}`,
     );
   }
   if (owner?.kept === true && (await processesOf(id, paths.namespace)).length > 0) {
     throw new CliError(
-      `Unable to start the lab "${id}": it was left running. Go on in it with \`${shellCommand(id)}\`, ` +
+      `Unable to start the lab "${id}": it was left running, started from ${owner.repoDir}. Go on in it with \`${shellCommand(id)}\`, ` +
         `or end it with: ${stopCommand(id)}`,
     );
   }

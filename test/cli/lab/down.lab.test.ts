@@ -8,6 +8,7 @@ import { runOrThrow } from "../../../cli/command";
 import { takeLabDown } from "../../../cli/lab/down";
 import { createNamespace, insideNamespace, namespaceExists } from "../../../cli/lab/namespace";
 import { labPaths } from "../../../cli/lab/paths";
+import { nodeCommand, REPO_DIR } from "../../../cli/lab/node-command";
 import { LAB_VARIABLE, processesOf, startTimeOf } from "../../../cli/lab/processes";
 import { claimLab } from "../../../cli/lab/up";
 import { Progress } from "../../../cli/progress";
@@ -61,7 +62,7 @@ test("everything of a crashed lab goes: processes in and outside, even stubborn 
 }, 40_000);
 
 test("taking down what is not there is no error", async () => {
-  expect(await takeLabDown(paths)).toEqual({ processes: 0, namespace: false, files: false });
+  expect(await takeLabDown(paths)).toEqual({ repoDir: undefined, processes: 0, namespace: false, files: false });
 });
 
 test("other labs are left alone", async () => {
@@ -92,16 +93,16 @@ test("a start clears a crash, and refuses a lab that runs or was kept", async ()
   await makeRemains();
   const owner = { pid: 2 ** 22 - 1, startTime: "1", kept: false, repoDir: "/" };
   writeFileSync(paths.ownerFile, JSON.stringify(owner));
-  await claimLab(ID, "/", progress);
+  await claimLab(ID, "/srv/clone", progress);
   expect(existsSync(join(paths.dir, "storage"))).toBe(false);
   // Now this process owns it.
   await expect(claimLab(ID, "/", progress)).rejects.toThrow(
-    `Unable to start the lab "${ID}": process ${process.pid} runs it. Wait for it, or end it with: npm stop -- --id ${ID}`,
+    `Unable to start the lab "${ID}": process ${process.pid} runs it from /srv/clone. Wait for it, or end it with: npm stop -- --id ${ID}`,
   );
   writeFileSync(paths.ownerFile, JSON.stringify({ ...owner, kept: true }));
   const kept = start("/bin/sleep", ["1004"], { [LAB_VARIABLE]: ID });
   await expect(claimLab(ID, "/", progress)).rejects.toThrow(
-    `Unable to start the lab "${ID}": it was left running. Go on in it with \`npm run homelab -- lab shell --id ${ID}\`, ` +
+    `Unable to start the lab "${ID}": it was left running, started from /. Go on in it with \`npm run homelab -- lab shell --id ${ID}\`, ` +
       `or end it with: npm stop -- --id ${ID}`,
   );
   kept.kill("SIGKILL");
@@ -109,11 +110,29 @@ test("a start clears a crash, and refuses a lab that runs or was kept", async ()
   await claimLab(ID, "/", progress); // of a kept lab that died there is nothing to go on in
 }, 40_000);
 
-test("an owner that runs is asked to end first", async () => {
+/** What `homelab lab down` prints. */
+async function labDown(): Promise<string> {
+  const [program = "", ...args] = nodeCommand("cli/main.ts", ["lab", "down", "--id", ID]);
+  return runOrThrow(program, args, { cwd: REPO_DIR });
+}
+
+test("an owner that runs is asked to end first, and what it took down by itself is told with its clone", async () => {
   mkdirSync(paths.dir, { recursive: true });
-  const child = start("/bin/sleep", ["1003"]);
+  const ending = `trap 'rm -r "${paths.dir}"; exit' TERM; while :; do sleep 0.1; done`;
+  const child = start("/bin/sh", ["-c", ending]);
   const startTime = startTimeOf(child.pid ?? 0);
-  writeFileSync(paths.ownerFile, JSON.stringify({ pid: child.pid, startTime, kept: false, repoDir: "/" }));
-  await takeLabDown(paths);
+  writeFileSync(paths.ownerFile, JSON.stringify({ pid: child.pid, startTime, kept: false, repoDir: "/srv/other" }));
+  expect(await labDown()).toBe(
+    `asking process ${child.pid}, which runs the lab "${ID}" from /srv/other, to end\n` +
+      `The lab "${ID}" is gone (started from /srv/other; processes ended: 1).\n`,
+  );
   expect(startTimeOf(child.pid ?? 0)).toBeUndefined();
+  expect(await labDown()).toBe(`There was no lab "${ID}".\n`);
+}, 40_000);
+
+test("remains without an owner are told as such", async () => {
+  mkdirSync(paths.dir, { recursive: true });
+  expect(await labDown()).toBe(
+    `The lab "${ID}" is gone (nothing tells from which folder it was started; processes ended: 0).\n`,
+  );
 }, 40_000);
