@@ -1,4 +1,12 @@
 /** What Pulumi says when it fails: its errors, and what those mean that come before this project's program runs. */
+import { causeOf, CliError, hasCode } from "./errors";
+
+/** Why `pulumi` could not be started at all, from the error of `spawn`. */
+export function notStarted(error: unknown): CliError {
+  const cause = hasCode(error, "ENOENT") ? "there is no pulumi on the PATH" : causeOf(error);
+  const advice = "Install the Pulumi CLI, or use the lab's shell (npm run homelab -- lab shell).";
+  return new CliError(`Unable to run pulumi: ${cause}. ${advice}`, { cause: error });
+}
 
 /** The texts after `error:`, each once, without progress lines. Lines that belong to one error stay together. */
 export function errorsIn(output: string): string[] {
@@ -49,6 +57,24 @@ const MEANINGS: readonly Meaning[] = [
     explain: (stack) =>
       "there is none of this name in the state. " +
       `Make it with pulumi stack init ${stack}, or set PULUMI_BACKEND_URL to the backend that has it.`,
+  },
+  {
+    // Also what it says of an address that it does not know: it takes all of those for a Pulumi Cloud.
+    pattern: /PULUMI_ACCESS_TOKEN must be set for login/,
+    explain: () =>
+      "Pulumi does not know where its state is: PULUMI_BACKEND_URL is not set or is none of file://, s3://, azblob:// and gs://, " +
+      "and there is no login. Set it to the backend that has the state, or run pulumi login.",
+  },
+  {
+    pattern: /unable to open (?:state directory|bucket) "([^"]+)": (.+)/,
+    explain: (_stack, [, url = "", cause = ""]) =>
+      `the backend ${url} can't be opened: ${cause}. ` +
+      "Make or mount it, or set PULUMI_BACKEND_URL to the backend that has the state.",
+  },
+  {
+    pattern: /^read "\.pulumi\/meta\.yaml": (.+)/m,
+    explain: (_stack, [, cause = ""]) =>
+      `its backend can't be read: ${cause}. Check PULUMI_BACKEND_URL, the backend's credentials, and that it can be reached.`,
   },
   {
     pattern: /incorrect passphrase/,

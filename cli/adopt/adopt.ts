@@ -9,7 +9,7 @@
 import { type CommandResult, runCommand } from "../command";
 import { CliError } from "../errors";
 import type { Progress } from "../progress";
-import { explainStart } from "../pulumi-errors";
+import { explainStart, notStarted } from "../pulumi-errors";
 import { problemIn } from "../drill/pulumi";
 import { labelOf, parsePreview, type PlannedResource, type PlannedStep, resourcesOf } from "./plan";
 import type { Locate } from "./proxmox";
@@ -45,6 +45,8 @@ export function pulumiIn(projectDir: string, signal: AbortSignal): Pulumi {
     const result = await runCommand("pulumi", [...args, "--non-interactive", "--color=never"], {
       cwd: projectDir,
       ...options,
+    }).catch((error: unknown) => {
+      throw error instanceof CliError && error.cause !== undefined ? notStarted(error.cause) : error;
     });
     if (!isCleanUp) signal.throwIfAborted();
     return result;

@@ -2,10 +2,9 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { CliError, hasCode } from "../errors";
 import { REPO_DIR } from "../lab/node-command";
 import { POLICY_PACK, POLICY_PACK_VARIABLE } from "../policy-pack";
-import { errorsIn, violationsIn } from "../pulumi-errors";
+import { errorsIn, notStarted, violationsIn } from "../pulumi-errors";
 
 /** How `pulumi` ended, and everything it wrote. */
 export interface PulumiResult {
@@ -48,11 +47,7 @@ export function pulumiIn(projectDir: string, env: NodeJS.ProcessEnv = process.en
       const cancel = (): void => void child.kill("SIGINT");
       signal?.addEventListener("abort", cancel, { once: true });
       if (signal?.aborted === true) cancel();
-      child.once("error", (error) => {
-        const cause = hasCode(error, "ENOENT") ? "there is no pulumi on the PATH" : error.message;
-        const advice = "Install the Pulumi CLI, or use the lab's shell (npm run homelab -- lab shell).";
-        reject(new CliError(`Unable to run pulumi: ${cause}. ${advice}`, { cause: error }));
-      });
+      child.once("error", (error) => reject(notStarted(error)));
       child.once("close", (code) => {
         signal?.removeEventListener("abort", cancel);
         resolve({ code, output: lines.join("\n") });

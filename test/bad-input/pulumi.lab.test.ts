@@ -76,6 +76,36 @@ describe("what Pulumi says by itself, before this project's program runs, and wh
     ]);
   });
 
+  test.each([undefined, "backups.example.com"])("no backend: PULUMI_BACKEND_URL is %s", async (url) => {
+    expect(await explained("drill", { PULUMI_BACKEND_URL: url })).toEqual([
+      3,
+      ["PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions"],
+      "Unable to use stack drill: Pulumi does not know where its state is: PULUMI_BACKEND_URL is not set or is none of file://, s3://, azblob:// and gs://, and there is no login. Set it to the backend that has the state, or run pulumi login.",
+    ]);
+  });
+
+  test("a backend that is not mounted", async () => {
+    const dir = join(workspace.dir, "nas", "state");
+    expect(await explained("drill", { PULUMI_BACKEND_URL: `file://${dir}` })).toEqual([
+      1,
+      [`unable to open state directory "file://${dir}": stat ${dir}: no such file or directory`],
+      `Unable to use stack drill: the backend file://${dir} can't be opened: stat ${dir}: no such file or directory. Make or mount it, or set PULUMI_BACKEND_URL to the backend that has the state.`,
+    ]);
+  });
+
+  test("a bucket that does not answer", async () => {
+    const bucket = {
+      PULUMI_BACKEND_URL: "s3://state?region=lab&endpoint=127.0.0.1:2&disableSSL=true&s3ForcePathStyle=true",
+      AWS_ACCESS_KEY_ID: "operator",
+      AWS_SECRET_ACCESS_KEY: "x",
+    };
+    const [code, , meaning] = await explained("drill", bucket);
+    expect(code).toBe(1);
+    expect(meaning).toMatch(
+      /^Unable to use stack drill: its backend can't be read: .* connection refused\. Check PULUMI_BACKEND_URL, the backend's credentials, and that it can be reached\.$/,
+    );
+  });
+
   test("a stack that another update holds", async () => {
     const locks = join(workspace.dir, "state/.pulumi/locks/organization/homelab/drill");
     mkdirSync(locks, { recursive: true });

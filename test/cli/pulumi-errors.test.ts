@@ -1,4 +1,5 @@
-import { problemIn } from "../../cli/drill/pulumi";
+import { pulumiIn as pulumiOfAdopt } from "../../cli/adopt/adopt";
+import { problemIn, pulumiIn } from "../../cli/drill/pulumi";
 import { errorsIn, violationsIn } from "../../cli/pulumi-errors";
 
 /** As Pulumi 3.259 prints it; test/policy/pulumi.lab.test.ts reads the real one. */
@@ -33,4 +34,19 @@ test("mandatory policies are the cause of a failed command, advisory ones are no
 
 test("an output without policies has no violations", () => {
   expect(violationsIn(OUTPUT.replace("Policies:", "Other:"))).toEqual([]);
+});
+
+test.each<[string, () => Promise<unknown>]>([
+  ["drill, restore, sweep", () => pulumiIn(__dirname)(["version"])],
+  ["adopt", () => pulumiOfAdopt(__dirname, new AbortController().signal)(["version"])],
+])("no pulumi on the PATH is said with what to do: %s", async (_, start) => {
+  const path = process.env["PATH"];
+  process.env["PATH"] = __dirname;
+  try {
+    await expect(start()).rejects.toThrow(
+      "Unable to run pulumi: there is no pulumi on the PATH. Install the Pulumi CLI, or use the lab's shell (npm run homelab -- lab shell).",
+    );
+  } finally {
+    process.env["PATH"] = path;
+  }
 });
