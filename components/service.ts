@@ -1,5 +1,6 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
+import { portText } from "../provider/contract/production";
 import type { EnvironmentValue, HealthCheck, NfsExport, ServiceSpec } from "../services/spec";
 import { CONFIGURATION_LABEL, configurationDigest, IMAGE_LABEL } from "./deployed-service";
 
@@ -14,6 +15,8 @@ export interface ServiceArgs {
   networkName: pulumi.Input<string>;
   /** Whether ports are published on the machine's IPv6 addresses too. */
   ipv6: boolean;
+  /** What its container publishes already, sorted; absent where nobody knows. @see publishedPorts */
+  published?: readonly string[];
   /** Values of the secrets that `spec.environment` names. Secret. */
   secrets: Readonly<Record<string, pulumi.Output<string>>>;
   /** How long a new container may take to become healthy. */
@@ -59,6 +62,7 @@ export class Service extends pulumi.ComponentResource {
       parent: this,
       dependsOn: [...after, ...volumes],
       deleteBeforeReplace: true,
+      ...(publishesAlready(args) ? { ignoreChanges: ["ports"] } : {}),
       ...(hasSecrets(spec) ? { additionalSecretOutputs: ["envs"] } : {}),
     });
     this.containerId = this.container.id;
@@ -81,14 +85,7 @@ function containerArgs(args: ServiceArgs, image: docker.RemoteImage): docker.Con
     entrypoints: spec.entrypoint && [...spec.entrypoint],
     command: spec.command && [...spec.command],
     envs: environment(args),
-    // The provider reads ports back in this order; another one would show as a change.
-    ports: [...(spec.ports ?? [])]
-      .sort((a, b) => a.containerPort - b.containerPort || (a.protocol ?? "tcp").localeCompare(b.protocol ?? "tcp"))
-      .flatMap(({ hostPort, containerPort, protocol = "tcp" }) => {
-        const port = { external: hostPort, internal: containerPort, protocol };
-        // Docker would publish on both by itself, but the provider always names an address, 0.0.0.0 where there is none.
-        return args.ipv6 ? [port, { ...port, ip: "::" }] : [port];
-      }),
+    ports: portsOf(spec, args.ipv6),
     volumes: (spec.volumes ?? []).map(({ volume, path }) => ({ volumeName: volume, containerPath: path })),
     networksAdvanced: [{ name: args.networkName, aliases: [spec.name] }],
     labels: labels(args),
@@ -98,6 +95,37 @@ function containerArgs(args: ServiceArgs, image: docker.RemoteImage): docker.Con
       ? { healthcheck: healthCheck(spec.healthCheck), wait: true, waitTimeout: args.healthyTimeoutSeconds }
       : {}),
   };
+}
+
+/** In the order in which the provider reads them back, because another one would show as a change. */
+function portsOf({ ports = [] }: ServiceSpec, ipv6: boolean): docker.types.input.ContainerPort[] {
+  return [...ports]
+    .sort((a, b) => a.containerPort - b.containerPort || (a.protocol ?? "tcp").localeCompare(b.protocol ?? "tcp"))
+    .flatMap(({ hostPort, containerPort, protocol = "tcp" }) => {
+      const port = { external: hostPort, internal: containerPort, protocol };
+      // Docker would publish on both by itself, but the provider always names an address, 0.0.0.0 where there is none.
+      return ipv6 ? [port, { ...port, ip: "::" }] : [port];
+    });
+}
+
+/** What the container of a service publishes, sorted, in the form in which `lookupContainers` answers. */
+export function publishedPorts({ ports = [] }: ServiceSpec, ipv6: boolean): string[] {
+  return ports
+    .flatMap(({ hostPort, containerPort, protocol = "tcp" }) =>
+      (ipv6 ? ["0.0.0.0", "::"] : ["0.0.0.0"]).map((address) => portText(address, hostPort, containerPort, protocol)),
+    )
+    .sort();
+}
+
+/**
+ * The order of a port's two addresses is the engine's, which differs by its version and by the protocol, and the provider
+ * takes another order for another container. So the ports of a container that publishes just what it should are no change.
+ * Only then: of what it ignores, Pulumi gives the old value to a container that it replaces.
+ * Source: https://github.com/kreuzwerker/terraform-provider-docker/issues/909.
+ */
+function publishesAlready({ spec, ipv6, published }: ServiceArgs): boolean {
+  if (!ipv6 || published === undefined || published.length === 0) return false;
+  return published.join() === publishedPorts(spec, ipv6).join();
 }
 
 /**

@@ -65,9 +65,9 @@ export function nextDeployments(
     .filter(({ service }) => names.includes(service))
     .sort((a, b) => (a.service < b.service ? -1 : 1));
   return Object.fromEntries(
-    found.map(({ service, ...container }) => {
-      const firstCreatedAt = known?.[service]?.firstCreatedAt ?? container.createdAt;
-      return [service, { ...container, firstCreatedAt }];
+    found.map(({ service, image, configuration, containerId, createdAt }) => {
+      const firstCreatedAt = known?.[service]?.firstCreatedAt ?? createdAt;
+      return [service, { image, configuration, containerId, createdAt, firstCreatedAt }];
     }),
   );
 }

@@ -3,7 +3,7 @@
  * bridges, zone, retention and backup mode, a VLAN, IPv6, two disks, 25 services with odd characters. It runs in a lab of its
  * own: `npm run test:second`.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { lookup } from "node:dns/promises";
 import { join } from "node:path";
 import { Agent, request } from "undici";
@@ -82,6 +82,28 @@ test(
   "a second update and a refresh change nothing",
   async () => {
     await pulumi(["up", "-s", "prod", "--yes", "--expect-no-changes"]);
+    await pulumi(["preview", "-s", "prod", "--refresh", "--expect-no-changes"]);
+  },
+  5 * MINUTE,
+);
+
+test(
+  "a changed port of one service replaces that container alone, which publishes it on both addresses",
+  async () => {
+    const file = join(lab().project, "services", "wiki.ts");
+    const spec = readFileSync(file, "utf8");
+    expect(spec).toContain('"hostPort": 20009');
+    writeFileSync(file, spec.replaceAll('"hostPort": 20009', '"hostPort": 20909'));
+    const idsOf = async (): Promise<string[]> =>
+      (await inGuest(VM, "docker", "ps", "--no-trunc", "--format", "{{.Names}} {{.ID}}")).split("\n").sort();
+    const before = await idsOf();
+    await pulumi(["up", "-s", "prod", "--yes"]);
+    const changed = (await idsOf()).filter((line) => !before.includes(line));
+    expect(changed).toEqual([expect.stringMatching(/^wiki /)]);
+    const ports = (await inGuest(VM, "docker", "port", "wiki")).split("\n").sort();
+    expect(ports).toEqual(
+      ["tcp", "udp"].flatMap((protocol) => [`7000/${protocol} -> 0.0.0.0:20909`, `7000/${protocol} -> :::20909`]),
+    );
     await pulumi(["preview", "-s", "prod", "--refresh", "--expect-no-changes"]);
   },
   5 * MINUTE,

@@ -9,7 +9,7 @@ const FACTS = {
   ...{ containerId: "c1", image: "caddy:2", configuration: "sha256:1" },
   createdAt: "2026-11-21T08:00:00.000Z",
 };
-const CONTAINER: DeployedContainer = { service: "a", ...FACTS };
+const CONTAINER: DeployedContainer = { service: "a", ...FACTS, ports: ["0.0.0.0:80->80/tcp"] };
 const BEFORE: Deployment = {
   ...{ ...FACTS, containerId: "c0", createdAt: "2026-01-01T00:00:00.000Z" },
   firstCreatedAt: "2025-01-01T00:00:00.000Z",

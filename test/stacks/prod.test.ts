@@ -6,7 +6,7 @@ import { loadCatalogue, secretKeys } from "../../services/catalogue";
 import type { ServiceSpec } from "../../services/spec";
 import { parseConfig, type ProdConfig } from "../../stacks/config";
 import type { ImagesLock } from "../../stacks/images-lock";
-import { prod } from "../../stacks/prod";
+import { prod, type ProdParts } from "../../stacks/prod";
 import { readRawConfig } from "../../stacks/raw-config";
 import { expectGolden, find, recordGraph, type Mocks, type RecordedResource } from "./graph";
 
@@ -64,7 +64,7 @@ function graphOf(
   config: ProdConfig,
   catalogue: readonly ServiceSpec[],
   lock: ImagesLock = new Map(),
-  lookAgain?: () => Promise<void>,
+  more: Partial<Pick<ProdParts, "lookAgain" | "published">> = {},
 ): Promise<RecordedResource[]> {
   return recordGraph(
     () => {
@@ -74,7 +74,8 @@ function graphOf(
         secrets: Object.fromEntries(secrets),
         lock,
         deployments: { record: () => pulumi.output(undefined) },
-        ...(lookAgain === undefined ? {} : { lookAgain }),
+        published: new Map(),
+        ...more,
       });
     },
     { stack: "prod", mocks },
@@ -219,6 +220,39 @@ describe("variants", () => {
     expect(find(graph, RECORD, "dns-miniflux-ipv6").inputs).toMatchObject({ type: "AAAA", content: "fd00:20::200" });
   });
 
+  describe("the order of a port's two addresses, which is the engine's,", () => {
+    const ports = [
+      { hostPort: 53, containerPort: 53, protocol: "udp" as const },
+      { hostPort: 53, containerPort: 53 },
+    ];
+    const dns: ServiceSpec = { name: "dns", purpose: "Names.", image: "dns:1", ports, data: "none", smokeTests: [] };
+    const ALL = ["0.0.0.0:53->53/tcp", "0.0.0.0:53->53/udp", ":::53->53/tcp", ":::53->53/udp"];
+    const ipv6 = { address: "fd00:20::200/64", gateway: "fd00:20::1" };
+    const ignored = async (published: readonly string[] | undefined, dual = true): Promise<unknown> => {
+      const config = committedConfig();
+      const dockerVm = dual ? { ...config.dockerVm, ipv6 } : config.dockerVm;
+      const known = new Map(published && [["dns", published]]);
+      const graph = await graphOf({ ...config, dockerVm }, [dns], new Map(), { published: known });
+      return find(graph, CONTAINER, "dns").ignoreChanges;
+    };
+
+    test("is no change of a container that publishes what it should", async () => {
+      expect(await ignored(ALL)).toEqual(["ports"]);
+    });
+
+    test.each([
+      ["publishes something else", ALL.slice(1)],
+      ["publishes nothing", []],
+      ["nobody could ask", undefined],
+    ])("is compared where it %s, because the ports must change", async (_, published) => {
+      expect(await ignored(published)).toBeUndefined();
+    });
+
+    test("does not exist without IPv6", async () => {
+      expect(await ignored(["0.0.0.0:53->53/tcp", "0.0.0.0:53->53/udp"], false)).toBeUndefined();
+    });
+  });
+
   test("more disks and a VLAN tag are the VM's", async () => {
     const config = committedConfig();
     const dockerVm = { ...config.dockerVm, vlanId: 30, dataDisks: [{ storage: "bulk", sizeGiB: 3 }] };
@@ -241,7 +275,9 @@ describe("variants", () => {
 
   test("a storage that is only being made is looked into before an empty VM is", async () => {
     const looks: string[] = [];
-    const graph = await graphOf(committedConfig(), loadCatalogue(), new Map(), async () => void looks.push("looked"));
+    const graph = await graphOf(committedConfig(), loadCatalogue(), new Map(), {
+      lookAgain: async () => void looks.push("looked"),
+    });
     expect(looks).toEqual(["looked"]);
     expect(find(graph, VM, "docker-vm").inputs).toMatchObject({ name: "docker" });
   });
