@@ -4,9 +4,11 @@ import { join } from "node:path";
 import type { PlannedRun, RestorePoint, RunKind } from "./contract/run";
 import { appendEvent, type EvidenceFiles, writeEvidence } from "./journal";
 
-/** Id of a run, also the name of its folder; ids sort by time. */
+/** Id of a run, also the name of its folder; ids of a kind sort by time, within a second by its milliseconds. */
 export function newRunId(kind: RunKind, at: Date): string {
-  return `${at.toISOString().replaceAll(/[-:]|\.\d+/g, "")}-${kind}-${randomBytes(3).toString("hex")}`;
+  const milliseconds = at.getUTCMilliseconds().toString(16).padStart(3, "0");
+  const random = randomBytes(2).toString("hex").slice(0, 3);
+  return `${at.toISOString().replaceAll(/[-:]|\.\d+/g, "")}-${kind}-${milliseconds}${random}`;
 }
 
 /** What is known of a run that was refused. */
