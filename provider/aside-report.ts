@@ -5,17 +5,24 @@
 import type { Evidence } from "./contract/evidence";
 
 /** One sentence, for the terminal; undefined if nothing was kept. */
-export function asideSummary({ aside, target: { vmId } }: Evidence): string | undefined {
+export function asideSummary(evidence: Evidence): string | undefined {
+  const { aside, target } = evidence;
   if (aside === null) return undefined;
   const { disks, left } = aside;
   const keys = disks.map(({ disk }) => disk).join(", ");
   const maybe = left.join(", ");
   const holder = `VM ${aside.vmId} ("${aside.name}")`;
+  const old = `the old VM ${target.vmId}${sinceEarlier(evidence)}`;
   if (left.length === 0) {
-    return `${holder} keeps ${keys} of the old VM ${vmId}; the report says how to use, bring back or remove it`;
+    return `${holder} keeps ${keys} of ${old}; the report says how to use, bring back or remove it`;
   }
   const what = disks.length === 0 ? `may keep ${maybe}` : `keeps ${keys}, and maybe ${maybe},`;
-  return `${holder} ${what} of the old VM ${vmId}; the report says where to look`;
+  return `${holder} ${what} of ${old}; the report says where to look`;
+}
+
+/** Which run began it, where that is not the one that is told of. */
+function sinceEarlier({ aside, runId }: Evidence): string {
+  return aside === null || aside.began === runId ? "" : ` since run ${aside.began}`;
 }
 
 /** Section of the report; empty if no VM was replaced. */
@@ -33,7 +40,7 @@ export function asideLines(evidence: Evidence): string[] {
     "",
     `With the broken VM ${vmId} go its cloud-init drive, which Proxmox makes from the configuration, its firewall rules ` +
       `(/etc/pve/firewall/${vmId}.fw; a backup holds its own) and the rights granted on /vms/${vmId} (to be granted anew). Nothing else of ` +
-      `it is deleted. Disks that VM ${asideId} ("${name}") on ${node} keeps, by renaming:`,
+      `it is deleted. Disks that VM ${asideId} ("${name}") on ${node} keeps${sinceEarlier(evidence)}, by renaming:`,
     "",
     ...(disks.length > 0
       ? disks.map(({ disk, volume }) => `- ${disk}: ${volume}`)

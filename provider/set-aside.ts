@@ -42,6 +42,9 @@ export async function setAside(
     const aside = await findAside(client, place);
     if (aside === undefined) return;
     await tellBegun(inputs, replace, aside);
+    const { began, vmName } = aside.mark;
+    const kept = `VM ${replace.asideVmId} ("${asideName(vmName)}") keeps disks of an old VM ${run.vmId} since run ${began}`;
+    await appendEvent(run, { type: "finding", text: `${kept}; this run replaced nothing.` });
     await appendEvent(run, { type: "replaced" });
     return;
   }

@@ -4,6 +4,8 @@
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { asideSummary } from "../../provider/aside-report";
+import { appendEvent } from "../../provider/journal";
 import { ASIDE_VM, BrokenVm, KEPT_DISKS, RESTORED_DISKS } from "./support/broken-vm";
 
 jest.setTimeout(120_000);
@@ -104,6 +106,25 @@ test("a lost VM is restored whatever the consent says, and a VM that happens to 
   const { vm, evidence } = await broken.restore(broken.consent({ until: "2026-01-01T00:00:00Z" }));
   expect(vm).toMatchObject({ status: "passed" });
   expect(evidence.aside).toBeNull();
+});
+
+test("disks that an earlier emergency kept are not told as this one's deed", async () => {
+  const { api } = broken;
+  const first = await broken.restore(broken.consent());
+  await appendEvent(first.run, { type: "run-ended", verdict: "passed", reasons: [] });
+  await api.ok("PUT", "/nodes/pve/qemu/200/config", { protection: 0 });
+  await api.task("DELETE", "/nodes/pve/qemu/200", { "destroy-unreferenced-disks": 1 });
+  const { run, vm, evidence } = await broken.restore(broken.consent());
+  expect([vm["status"], run.resumes, evidence.aside?.began]).toEqual(["passed", undefined, first.run.runId]);
+  expect(evidence.findings).toContain(
+    `VM 8200 ("docker-aside") keeps disks of an old VM 200 since run ${first.run.runId}; this run replaced nothing.`,
+  );
+  expect(readFileSync(join(run.runDir, "report.md"), "utf8")).toContain(
+    `Disks that VM 8200 ("docker-aside") on pve keeps since run ${first.run.runId}, by renaming:`,
+  );
+  expect(asideSummary(evidence)).toContain(
+    `keeps scsi0, scsi1, unused0 of the old VM 200 since run ${first.run.runId};`,
+  );
 });
 
 test("a restored VM that did not pass is gone on with, unless another archive is chosen: then it is replaced too", async () => {
