@@ -82,7 +82,7 @@ export async function lookForReplacement(
     ...(await diskProblems(client, args, config)),
   ];
   if (aside === undefined) problems.push(...(await asideIdProblems(client, args)));
-  else problems.push(...progressProblems(args, config, aside));
+  else problems.push(...progressProblems(args, config, aside), ...(await renameProblems(client, args, config, aside)));
   const left = disksOf(config);
   if (aside === undefined && left.length === 0) {
     problems.push(
@@ -262,4 +262,29 @@ function progressProblems(
   }
   if (added !== "") problems.push(`${added} came to VM ${vmId} since run ${mark.began} began to replace it (${apart})`);
   return problems;
+}
+
+/**
+ * Proxmox renames a disk before it takes it out of the configuration that has it. Source: qemu-server `PVE::API2::Qemu`,
+ * `move_vm_disk`. One move goes at a time, so that there is at most one such disk; what can't be seen is left to the move to tell.
+ */
+async function renameProblems(
+  client: PveClient,
+  { node, vmId, replace: { asideVmId } }: ReplacementArgs,
+  config: Config,
+  { mark, disks }: AsideVm,
+): Promise<string[]> {
+  if (mark.vmUuid !== smbiosUuid(config)) return [];
+  const [there, kept] = await Promise.all([vmId, asideVmId].map((id) => volumesOf(client, { node, vmId: id })));
+  if (there === undefined || kept === undefined || there.doubts.length > 0) return [];
+  const [renamed, ...more] = kept.volumes.filter((volume) => disks.every((known) => known.volume !== volume));
+  const [gone, ...others] = disksOf(config).filter(({ volume }) => !there.volumes.includes(volume));
+  if (renamed === undefined || gone === undefined || more.length > 0 || others.length > 0) return [];
+  const { disk, volume } = gone;
+  const from = `/etc/pve/qemu-server/${vmId}.conf`;
+  return [
+    `its disk ${disk} (${volume}) is not there, and ${renamed}, which VM ${asideVmId} does not name, is: Proxmox was stopped when it had ` +
+      `renamed it (on ${node}: sed -n 's|^${disk}: ${volume}|${disk}: ${renamed}|p' ${from} >>/etc/pve/qemu-server/${asideVmId}.conf && ` +
+      `sed -i '\\|^${disk}: ${volume}|d' ${from})`,
+  ];
 }

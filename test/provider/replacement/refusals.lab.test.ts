@@ -1,4 +1,5 @@
 /** What keeps a broken VM from being replaced: each refused before anything is changed, with what was found and what to do. */
+import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { appendEvent } from "../../../provider/journal";
@@ -192,6 +193,25 @@ describe("refused before anything is changed, with what was found and what to do
     );
     expect(error).not.toContain("qm destroy");
     edit(ASIDE_VM, (text) => text.replace(/^scsihw|^smbios1/m, (key) => `${moved}${key}`));
+    expect((await broken.restore(broken.consent())).evidence.aside).toMatchObject({ left: [], replaced: true });
+    expect(await broken.disks()).toMatchObject(KEPT_DISKS);
+  });
+
+  test("a disk that Proxmox was stopped over is still named by the old VM: what to type is said, and works", async () => {
+    await broken.restoreUntil({ at: 2, isSent: true });
+    await broken.clearDead();
+    let moved = "";
+    edit(ASIDE_VM, (text) => text.replace(/^scsi0: .*\n/m, (line) => ((moved = line), "")));
+    edit(200, (text) => `${text}${moved.replace("vm-8200-disk-0", "vm-200-disk-0")}`);
+    const error = await refusal();
+    expect(error).toContain(
+      "its disk scsi0 (local-lvm:vm-200-disk-0) is not there, and local-lvm:vm-8200-disk-0, which VM 8200 does not name, is: Proxmox was " +
+        "stopped when it had renamed it (on pve: ",
+    );
+    const commands = /\(on pve: (.*)\)\. Then run/.exec(error)?.[1] ?? "";
+    const folder = join(broken.api.lab.spec.dir, "nodes/pve/qemu-server");
+    execFileSync("sh", ["-c", commands.replaceAll("/etc/pve/qemu-server", folder)]);
+    expect(await broken.config(ASIDE_VM)).toMatchObject({ scsi0: moved.trim().replace("scsi0: ", "") });
     expect((await broken.restore(broken.consent())).evidence.aside).toMatchObject({ left: [], replaced: true });
     expect(await broken.disks()).toMatchObject(KEPT_DISKS);
   });
