@@ -38,7 +38,7 @@ export function hostNameOf({ route }: ServiceSpec, zone: string): string | undef
 function smokeCheck(
   test: SmokeTest,
   spec: ServiceSpec,
-  { zone, reverseProxy, rootCertificatePem }: CheckContext,
+  { zone, reverseProxy, rootCertificatePem, archiveTime }: CheckContext,
 ): CheckSpec {
   switch (test.kind) {
     case "http":
@@ -61,6 +61,7 @@ function smokeCheck(
         database: test.database,
         user: test.user,
         query: test.query,
+        archiveTime,
         expect: { ...test.expect },
       };
   }

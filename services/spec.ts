@@ -98,7 +98,8 @@ export interface SqlSmokeTest {
   /**
    * Must return one row with one column; must not write. It should ask for what only a restore brings back, because many
    * services fill an empty database again when they start. For that, `{bootedAt}` stands for the moment at which the checked
-   * machine booted, by its own clock (ISO 8601 in UTC): what is older came out of the backup.
+   * machine booted, by its own clock (ISO 8601 in UTC): what is older came out of the backup. Where that clock is behind the
+   * archive, a statement that does not give what is expected counts as not run.
    */
   readonly query: string;
   /** `atLeast` compares as numbers, `equals` as text. */

@@ -21,9 +21,16 @@ export interface FoundContainer {
   readonly error: string;
 }
 
+/** When a look into the guest was made, by the guest's clock; milliseconds since the epoch. */
+export interface LookTimes {
+  readonly bootedAt: number;
+  /** The end of the look. */
+  readonly seenAt: number;
+}
+
 /** What a look into the guest found. */
 export type Finding =
-  | { readonly containers: readonly FoundContainer[]; readonly bootedAt: number }
+  | (LookTimes & { readonly containers: readonly FoundContainer[] })
   /** There is no Docker; another engine may be there, by its command's name. */
   | { readonly hasNoDocker: true; readonly otherEngine?: string }
   /** The engine did not answer. */
@@ -60,6 +67,7 @@ const SCRIPT = [
   `[ -z "$containers" ] || docker inspect --type container --format ` +
     `'container\t{{.Name}}\t{{.State.Status}}\t{{if .State.Health}}health{{end}}\t{{.State.StartedAt}}\t` +
     `{{.State.FinishedAt}}\t{{.Created}}\t{{.State.ExitCode}}\t{{.HostConfig.RestartPolicy.Name}}\t{{json .State.Error}}' $containers`,
+  "date '+now\t%s'",
 ].join("\n");
 
 /** Looks once. @throws NotTried, where the guest has no shell */
@@ -73,7 +81,10 @@ export async function findContainers(guest: Guest): Promise<Finding> {
   const lines = stdout.split("\n").map((line) => line.split("\t"));
   const bootedAt = Number(lines.find(([kind]) => kind === "btime")?.[1]) * 1000;
   if (!(bootedAt > 0)) return { problem: "the guest's boot time can't be read from /proc/stat" };
-  return { bootedAt, containers: lines.filter(([kind]) => kind === "container").map(foundContainer) };
+  // date cuts the second off, in which a container may have been started.
+  const seenAt = (Number(lines.find(([kind]) => kind === "now")?.[1]) + 1) * 1000;
+  if (!(seenAt > 0)) return { problem: "the guest's clock can't be read with date" };
+  return { bootedAt, seenAt, containers: lines.filter(([kind]) => kind === "container").map(foundContainer) };
 }
 
 function foundContainer(fields: readonly string[]): FoundContainer {
@@ -117,17 +128,22 @@ export type AtBackup =
  * - begun after the boot by a policy of the engine's: it ran, or has to run, and stays up unless it fails;
  * - begun after the boot by something else, or ended by itself since: only an end by the boot shows that it ran. A one-shot
  *   container that has ended well is done, whenever that was.
+ *
+ * After the boot means between the boot and the look. The guest's clock may be behind the one under which the backup was made,
+ * and then the disk holds times that are still to come: they are of before the boot. Only what happened in the very minutes
+ * that a wrong clock goes through again can't be told apart.
  */
-export function atBackup(container: FoundContainer, bootedAt: number): AtBackup {
+export function atBackup(container: FoundContainer, { bootedAt, seenAt }: LookTimes): AtBackup {
   const { status, startedAt, finishedAt, createdAt, exitCode, error, restartPolicy } = container;
-  if (createdAt >= bootedAt) return "started later";
+  const isSinceBoot = (time: number): boolean => time >= bootedAt && time <= seenAt;
+  if (isSinceBoot(createdAt)) return "started later";
   const isDown = ["exited", "created", "dead"].includes(status);
   const isEngines = STARTED_AT_BOOT.includes(restartPolicy);
-  if (startedAt < bootedAt) {
-    if (!isDown || finishedAt >= bootedAt) return "ran";
+  if (!isSinceBoot(startedAt)) {
+    if (!isDown || isSinceBoot(finishedAt)) return "ran";
     return status === "exited" && error !== "" && isEngines ? "ran" : "stopped";
   }
   if (isEngines) return "ran";
   if (isDown) return exitCode !== 0 && restartPolicy === "on-failure" ? "ran" : "started later";
-  return finishedAt >= bootedAt || status === "restarting" ? "ran" : "started later";
+  return isSinceBoot(finishedAt) || status === "restarting" ? "ran" : "started later";
 }

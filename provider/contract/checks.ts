@@ -36,6 +36,8 @@ export const sqlCheckSchema = z.strictObject({
   user: z.string(),
   /** `{bootedAt}` stands for the moment of the restored guest's boot, ISO 8601 in UTC. */
   query: z.string(),
+  /** Seconds since the epoch: the archive's `ctime`. A guest that booted before it by its own clock can't tell what is older. */
+  archiveTime: z.number().int().positive(),
   expect: z.union([z.strictObject({ atLeast: z.number() }), z.strictObject({ equals: z.string() })]),
 });
 

@@ -13,6 +13,7 @@ import {
 } from "../contract/restore";
 import type { RunRef } from "../contract/run";
 import { HalfMade, type ProviderContext, type ResourceDefinition } from "../definition";
+import { clockFinding } from "../guest-clock";
 import { appendEvent } from "../journal";
 import { messageOf } from "../text";
 import { DRILL_TOKENS } from "../tokens";
@@ -44,6 +45,11 @@ export const guestBoot: ResourceDefinition<GuestBootInputs, GuestBootOutputs> = 
       phase = "agent";
       outcome.bootId = await waitForAgent(context, inputs);
       await endPhase(inputs, "agent", "passed", `boot id ${outcome.bootId}`);
+      const text = await clockFinding(context, inputs.run);
+      if (text !== undefined) {
+        context.report("warning", text);
+        await appendEvent(inputs.run, { type: "finding", text });
+      }
       outcome.status = "passed";
     } catch (error) {
       outcome.reason = messageOf(error);

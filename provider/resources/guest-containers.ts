@@ -58,8 +58,8 @@ async function check(context: ProviderContext, inputs: GuestContainersInputs): P
   });
   const results = look === undefined ? [] : [look];
   if (found === undefined || !("containers" in found)) return results;
-  const { containers, bootedAt } = found;
-  const ran = containers.filter((container) => atBackup(container, bootedAt) === "ran");
+  const looked = found;
+  const ran = looked.containers.filter((container) => atBackup(container, looked) === "ran");
   const checks = await checkAll(context, inputs, guest, ran);
   return [...results, ...checks];
 }
@@ -102,10 +102,9 @@ function judge(finding: Exclude<Finding, { problem: string }>): Outcome {
         : `no Docker but ${otherEngine}, whose containers can't be judged`;
     return { status: "skipped", detail: `the guest has ${engine}; ${NOTHING_PROVED}` };
   }
-  const { containers, bootedAt } = finding;
   const namesOf = (state: AtBackup): string =>
-    containers
-      .filter((container) => atBackup(container, bootedAt) === state)
+    finding.containers
+      .filter((container) => atBackup(container, finding) === state)
       .map(({ name }) => name)
       .join(", ");
   const [ran, stopped, later] = [namesOf("ran"), namesOf("stopped"), namesOf("started later")];

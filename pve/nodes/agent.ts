@@ -58,6 +58,16 @@ export async function pingAgent(client: PveClient, { node, vmId }: AgentTarget, 
   await client.post(pvePath`/nodes/${node}/qemu/${vmId}/agent/ping`, z.unknown(), {}, options);
 }
 
+/** The guest's clock, seconds since the epoch. Source: QEMU guest agent, `guest-get-time`, which tells nanoseconds. */
+export async function guestTime(
+  client: PveClient,
+  { node, vmId }: AgentTarget,
+  options?: CallOptions,
+): Promise<number> {
+  const schema = z.object({ result: pveNumber });
+  return (await client.get(pvePath`/nodes/${node}/qemu/${vmId}/agent/get-time`, schema, {}, options)).result / 1e9;
+}
+
 /** Reads a file of the guest, at most 16 MiB. @throws PveApiError when the guest has no such file */
 export async function readGuestFile(
   client: PveClient,

@@ -1,6 +1,6 @@
 /** PVE `/nodes/{node}/status` and `…/time`: what a node has and what its clock says. */
 import { z } from "zod";
-import { type PveClient, pvePath } from "../client";
+import { type CallOptions, type PveClient, pvePath } from "../client";
 import { pveNumber } from "../wire";
 
 const statusSchema = z.object({
@@ -23,6 +23,6 @@ export async function nodeMemory(client: PveClient, node: string): Promise<NodeM
 const timeSchema = z.object({ time: pveNumber });
 
 /** The node's clock, seconds since the epoch, whole seconds. Needs Sys.Audit on the node. */
-export async function nodeTime(client: PveClient, node: string): Promise<number> {
-  return (await client.get(pvePath`/nodes/${node}/time`, timeSchema)).time;
+export async function nodeTime(client: PveClient, node: string, options?: CallOptions): Promise<number> {
+  return (await client.get(pvePath`/nodes/${node}/time`, timeSchema, {}, options)).time;
 }

@@ -52,6 +52,8 @@ export class ShellGuest implements GuestAgent {
     switch (command) {
       case "guest-ping":
         return {} as T;
+      case "guest-get-time":
+        return (Date.now() * 1e6) as T;
       case "guest-exec":
         return this.start(args as unknown as Exec) as T;
       case "guest-exec-status":

@@ -1,6 +1,7 @@
 import { bootTime, checkSql } from "../../provider/checks/sql";
 import { ContainerWatch, parseStates } from "../../provider/checks/containers";
 import type { Guest } from "../../provider/checks/guest";
+import type { Outcome } from "../../provider/checks/outcome";
 import { hasAgent } from "../../provider/resources/guest-boot";
 import { DRILL_TOKENS } from "../../provider/tokens";
 import { FakeDrill, healthyGuest, inspected, WEB_CHECKS } from "./support/fake-drill";
@@ -142,6 +143,7 @@ test("an HTTP check ends when a container on its way stays stopped, and never as
 describe("{bootedAt}", () => {
   const check = {
     ...{ kind: "sql" as const, name: "rows", container: "db", database: "d", user: "u", expect: { equals: "1" } },
+    archiveTime: 1_795_136_400,
     query: "select count(*) from t where made < '{bootedAt}'",
   };
   const watch = new ContainerWatch(async () => ({ states: parseStates("/db\trunning\thealthy\t0\t0\t2026-11-20") }));
@@ -168,6 +170,23 @@ describe("{bootedAt}", () => {
       status: "failed",
       detail: "not passed in time; last seen: the guest's boot time can't be read: no btime in /proc/stat",
     });
+  });
+
+  test.each<[string, number, Outcome["status"], string]>([
+    ["what is found is older than both", 1, "passed", '"1"'],
+    [
+      "what is not found proves nothing",
+      0,
+      "skipped",
+      '"0", expected "1"; but by its own clock the guest booted at 2026-11-19T02:00:00.000Z, before its archive was made ' +
+        "(2026-11-20T01:00:00.000Z): what the archive holds from between looks new",
+    ],
+  ])("before the archive was made, by a clock that is behind: %s", async (_, count, status, detail) => {
+    const right = guest("btime 1795053600\n");
+    const run: Guest["run"] = async (command, input) =>
+      command[0] === "cat" ? right.run(command, input) : { exitCode: 0, stdout: `${count}\n`, stderr: "" };
+    const behind = { ...right, run };
+    expect(await checkSql(behind, watch, check)).toEqual({ status, detail });
   });
 
   test("/proc/stat without btime has none", () => {

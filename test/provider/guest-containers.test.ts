@@ -34,7 +34,9 @@ function guestWith(...containers: State[]): (command: string[]) => { exitCode: n
   );
   const states = containers.map(({ name, status }) => `/${name}\t${status}\t\t0\t1\t2026-11-20T03:00:05Z\n`);
   return (command) => {
-    if (command[0] === "sh") return { exitCode: 0, stdout: `btime\t${BOOT / 1000}\n${found.join("")}` };
+    if (command[0] === "sh") {
+      return { exitCode: 0, stdout: `btime\t${BOOT / 1000}\n${found.join("")}now\t${BOOT / 1000 + 120}\n` };
+    }
     return command[1] === "inspect" ? { exitCode: 0, stdout: states.join("") } : healthyGuest(command);
   };
 }

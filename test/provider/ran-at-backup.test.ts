@@ -6,6 +6,9 @@ import type { Guest } from "../../provider/checks/guest";
 import { atBackup, type AtBackup, findContainers, type FoundContainer } from "../../provider/checks/ran-at-backup";
 
 const BOOT = Date.parse("2026-11-20T03:00:00Z");
+const DAY = 86_400_000;
+/** A look two minutes after the boot. */
+const LOOK = { bootedAt: BOOT, seenAt: BOOT + 120_000 };
 
 function container(changes: Partial<FoundContainer>): FoundContainer {
   return {
@@ -37,7 +40,36 @@ test.each<[string, Partial<FoundContainer>, AtBackup]>([
   ["a timer has just started", { startedAt: BOOT + 5000, finishedAt: BOOT - 60_000 }, "started later"],
   ["was made after the boot", { startedAt: BOOT + 5000, createdAt: BOOT + 4000 }, "started later"],
 ])("a container that %s", (_, changes, expected) => {
-  expect(atBackup(container(changes), BOOT)).toBe(expected);
+  expect(atBackup(container(changes), LOOK)).toBe(expected);
+});
+
+/** The backup was made an hour before it was restored, by a clock that was right; the restored guest's is not. */
+describe("a guest whose clock is", () => {
+  const HERE = 10_000;
+  const before = (hours: number): number => BOOT + HERE - hours * 3_600_000;
+  const made = { createdAt: before(20) };
+  const again = (bootedAt: number): Partial<FoundContainer> => ({
+    ...{ startedAt: bootedAt + 5000, finishedAt: bootedAt + 1, restartPolicy: "always" },
+  });
+
+  test.each<[string, number]>([
+    ["a day behind", -DAY],
+    ["right", 0],
+    ["a day ahead", DAY],
+  ])("%s tells what ran from what was stopped", (_, offset) => {
+    const bootedAt = BOOT + offset;
+    const look = { bootedAt, seenAt: bootedAt + 120_000 };
+    const states = [
+      { ...made, ...again(bootedAt) },
+      { ...made, status: "exited", startedAt: before(19), finishedAt: bootedAt + 1, exitCode: 255 },
+      { ...made, status: "exited", startedAt: before(19), finishedAt: before(2), restartPolicy: "unless-stopped" },
+      { ...made, status: "created", restartPolicy: "always" },
+      { createdAt: bootedAt + 4000, startedAt: bootedAt + 5000 },
+    ];
+    expect(states.map((state) => atBackup(container(state), look))).toEqual([
+      ...["ran", "ran", "stopped", "stopped", "started later"],
+    ]);
+  });
 });
 
 function guest(exitCode: number, stdout: string, stderr = ""): Guest {
@@ -51,10 +83,11 @@ test("reads what the engine prints, errors with any characters included", async 
       'unless-stopped\t""',
     "container\t/nas\texited\t\t2026-11-19T03:00:00Z\t2026-11-20T03:00:10.5Z\t2026-01-01T00:00:00Z\t255\t" +
       'always\t"mount \\"/x\\":\\tno route"',
+    `now\t${BOOT / 1000 + 119}`,
     "",
   ].join("\n");
   expect(await findContainers(guest(0, text))).toEqual({
-    bootedAt: BOOT,
+    ...LOOK,
     containers: [
       container({
         ...{ name: "my-app.v2", hasHealthCheck: true, restartPolicy: "unless-stopped", startedAt: BOOT + 8000 },
@@ -69,15 +102,20 @@ test("reads what the engine prints, errors with any characters included", async 
   });
 });
 
+const NONE = `btime\t${BOOT / 1000}\nnow\t${BOOT / 1000 + 119}\n`;
+
 test("a guest without Docker, without containers, and an engine that is silent are three things", async () => {
   expect(await findContainers(guest(0, "no-docker\n"))).toEqual({ hasNoDocker: true });
   expect(await findContainers(guest(0, "no-docker podman\n"))).toEqual({ hasNoDocker: true, otherEngine: "podman" });
-  expect(await findContainers(guest(0, `btime\t${BOOT / 1000}\n`))).toEqual({ bootedAt: BOOT, containers: [] });
+  expect(await findContainers(guest(0, NONE))).toEqual({ ...LOOK, containers: [] });
   expect(await findContainers(guest(1, "", "Cannot connect to the Docker daemon"))).toEqual({
     problem: "Cannot connect to the Docker daemon",
   });
   expect(await findContainers(guest(0, ""))).toEqual({
     problem: "the guest's boot time can't be read from /proc/stat",
+  });
+  expect(await findContainers(guest(0, `btime\t${BOOT / 1000}\n`))).toEqual({
+    problem: "the guest's clock can't be read with date",
   });
 });
 
@@ -116,6 +154,8 @@ describe("the script in a real shell", () => {
     );
     const found = await findContainers({ ...guest(0, ""), run });
     expect(found).toMatchObject({ containers: [{ name: "one" }, { name: "two" }] });
+    const seenAt = "seenAt" in found ? found.seenAt : 0;
+    expect(Math.abs(seenAt - Date.now())).toBeLessThan(10_000);
   });
 
   test("Podman behind Docker's name is not taken for Docker", async () => {

@@ -51,7 +51,10 @@ export const WEB_CHECKS: CheckSpec[] = [
     expectStatus: 200,
     rootCertificatePem: "PEM",
   },
-  { kind: "sql", name: "rows", container: "db", database: "d", user: "u", query: "SELECT 1", expect: { atLeast: 1 } },
+  {
+    ...{ kind: "sql", name: "rows", container: "db", database: "d", user: "u", query: "SELECT 1" },
+    ...{ archiveTime: ARCHIVE_TIME, expect: { atLeast: 1 } },
+  },
 ];
 
 /** What a drill left. */

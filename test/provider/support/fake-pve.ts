@@ -123,6 +123,8 @@ export class FakePve {
   /** A destroy whose task ends well although the VM stays. */
   destroyLies = false;
   agentAnswers = true;
+  /** The guests' clocks minus this computer's, in seconds. */
+  guestClockOffsetSeconds = 0;
   /** Called before each call, as `METHOD /path`; what it returns is answered instead, `lost` after the call was handled. */
   disturb: (call: string) => { status: number; text: string; isLost?: boolean } | undefined = () => undefined;
   guest: (command: string[], input: string | undefined) => GuestAnswer = () => ({ exitCode: 0 });
@@ -313,6 +315,8 @@ export class FakePve {
     switch (call) {
       case "POST /agent/ping":
         return { result: {} };
+      case "GET /agent/get-time":
+        return { result: (Date.now() + this.guestClockOffsetSeconds * 1000) * 1e6 };
       case "POST /agent/exec": {
         const pid = ++this.counter;
         const command = parameters.getAll("command");
