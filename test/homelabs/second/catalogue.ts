@@ -86,12 +86,13 @@ const NAMES = [
   ],
 ];
 
+// The image's stop signal is INT.
 const small = NAMES.map((name, index): ServiceSpec => {
   return {
     name,
     purpose: `Sleeps; number ${index} of the small ones, with "odd" <characters> & values.`,
     image: "postgres:15-bookworm",
-    entrypoint: ["bash", "-c", `trap 'exit 0' TERM; echo "it's ${name}: $QUOTES"; sleep infinity & wait`],
+    entrypoint: ["bash", "-c", `trap 'exit 0' INT TERM; echo "it's ${name}: $QUOTES"; sleep infinity & wait`],
     environment: ODD_VALUES,
     ...(index % 3 === 0
       ? {
@@ -111,7 +112,7 @@ const tunnel: ServiceSpec = {
   name: "tunnel",
   purpose: "Ends at once where it has no way out.",
   image: "postgres:15-bookworm",
-  entrypoint: ["bash", "-c", "trap 'exit 0' TERM; sleep infinity & wait"],
+  entrypoint: ["bash", "-c", "trap 'exit 0' INT TERM; sleep infinity & wait"],
   data: "none",
   inDrill: "cut-off",
   inDrillReason: "It needs its provider's servers: a drill has no way out.",
