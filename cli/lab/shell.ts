@@ -1,8 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { consoleFiles } from "./consoles";
 import { shellCommand, stopCommand } from "./hints";
 import { attachInside } from "./inside";
-import type { LabPaths } from "./paths";
+import { labPaths, type LabPaths } from "./paths";
 
 /** A shell has the token of one of the two, as the operator's own has; it begins with production's. */
 const EXAMPLES = [
@@ -17,8 +18,13 @@ export function printShellHint(id: string): string[] {
     "",
     `The lab runs. A shell in it: ${shellCommand(id)}`,
     ...EXAMPLES.map((line) => `    ${line}`),
+    consolesHint(labPaths(id)),
     `End it, leaving nothing but the evidence: ${stopCommand(id)}`,
   ];
+}
+
+function consolesHint(paths: LabPaths): string {
+  return `What its VMs write to their consoles: ${consoleFiles(paths)}`;
 }
 
 /** A shell in the lab's namespace with its environment, in its project folder. Returns the shell's exit code. */
@@ -27,6 +33,7 @@ export async function openLabShell(paths: LabPaths): Promise<number> {
   const banner = [
     "You are in the rehearsal lab: emulated Proxmox VE, no route to the real network. Leave with: exit",
     ...EXAMPLES.map((line) => `  ${line}`),
+    consolesHint(paths),
   ];
   const lines = [...banner.map((line) => `echo '${line}'`), `PS1='(lab ${paths.id}) \\w\\$ '`];
   writeFileSync(rc, `${lines.join("\n")}\n`);

@@ -1,7 +1,6 @@
-import { copyFileSync, existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
 import { causeOf, Interrupted } from "../errors";
 import type { Progress } from "../progress";
+import { keepLogs } from "./consoles";
 import { logTail } from "./daemon";
 import { takeLabDown } from "./down";
 import { LAB_VARIABLE } from "./processes";
@@ -42,21 +41,11 @@ export async function withLab<T>(args: WithLabArgs, work: () => Promise<T>): Pro
     if (!(error instanceof Interrupted)) {
       progress.log(`failed: ${causeOf(error)}`);
       progress.log(`the lab's own log ends with:\n${logTail(paths, 60)}`);
-      saveConsoles(paths.dir, progress.logFile);
+      keepLogs(paths, progress);
     }
     throw error;
   } finally {
     if (!kept) await progress.step("taking the lab down", () => takeLabDown(paths));
     for (const signal of SIGNALS) process.off(signal, handler);
-  }
-}
-
-/** Keeps the machines' serial consoles and the API's requests beside the log of a failed run. */
-function saveConsoles(dir: string, logFile: string): void {
-  const keep = /(^|\/)(serial|console|lab)[^/]*\.log$|requests\.ndjson$/;
-  if (!existsSync(dir)) return;
-  for (const name of readdirSync(dir, { recursive: true, encoding: "utf8" })) {
-    if (!keep.test(name) || name.startsWith("project/") || name.startsWith("state/")) continue;
-    copyFileSync(join(dir, name), `${logFile}.${name.replaceAll("/", "-")}`);
   }
 }

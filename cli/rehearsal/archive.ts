@@ -7,6 +7,7 @@ import { ensureToolchain } from "../../toolchain/ensure";
 import { writeOwner } from "../lab/owner";
 import { labPaths } from "../lab/paths";
 import type { LabParts } from "../lab/prepare";
+import { keepLogs } from "../lab/consoles";
 import { openLabShell, printShellHint } from "../lab/shell";
 import { readStackFiles } from "../lab/stack-files";
 import { bringLabUp, readOverlay, type RunningLab } from "../lab/up";
@@ -57,6 +58,7 @@ export async function rehearseArchive(args: RehearseArchiveArgs): Promise<number
     for (const line of printVerdict(evidence)) progress.line(passed ? pc.green(line) : pc.red(line));
     progress.line(`report   ${reportFile}`);
     progress.line(`log      ${progress.logFile}`);
+    if (!passed) keepLogs(lab.paths, progress);
     progress.line(`The rehearsal took ${duration(Date.now() - start)}.`);
     if (args.keep) writeOwner(lab.paths, repoDir, true);
     return passed ? 0 : 1;

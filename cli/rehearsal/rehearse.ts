@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
 import pc from "picocolors";
+import { keepLogs } from "../lab/consoles";
 import { openLabShell, printShellHint } from "../lab/shell";
 import { writeOwner } from "../lab/owner";
 import { labPaths } from "../lab/paths";
@@ -64,6 +65,7 @@ export async function rehearse(args: RehearseArgs): Promise<number> {
     for (const line of printVerdict(evidence)) progress.line(passed ? pc.green(line) : pc.red(line));
     progress.line(`report   ${reportFile}`);
     progress.line(`log      ${progress.logFile}`);
+    if (!passed) keepLogs(lab.paths, progress);
     progress.line(`The rehearsal took ${duration(Date.now() - start)}.`);
     if (args.keep) writeOwner(lab.paths, repoDir, true);
     return passed ? 0 : 1;

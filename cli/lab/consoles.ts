@@ -1,0 +1,25 @@
+/**
+ * Logs that tell why a guest did not come up: the serial consoles of a lab's VMs above all. Only a lab has them, because Proxmox'
+ * API gives no console's past.
+ */
+import { copyFileSync, existsSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { Progress } from "../progress";
+import type { LabPaths } from "./paths";
+
+/** Where the console of each VM of a running lab is written; for people. */
+export function consoleFiles({ dir }: LabPaths): string {
+  return join(dir, "run", "<VMID>.console.log");
+}
+
+/** Keeps the lab's logs beside the one of a failed run, before the lab goes with them, and says where the consoles are. */
+export function keepLogs(paths: LabPaths, progress: Progress): void {
+  const run = join(paths.dir, "run");
+  const machines = existsSync(run) ? readdirSync(run).filter((name) => /^\d+\.(?:console|qemu)\.log$/.test(name)) : [];
+  for (const file of [paths.logFile, paths.requestLog, ...machines.map((name) => join(run, name))]) {
+    if (!existsSync(file)) continue;
+    const copy = `${progress.logFile}.${basename(file)}`;
+    copyFileSync(file, copy);
+    if (file.endsWith(".console.log")) progress.line(`console  ${copy}`);
+  }
+}
