@@ -11,9 +11,10 @@ import { CliError } from "../errors";
 import type { Progress } from "../progress";
 import { explainStart, notStarted } from "../pulumi-errors";
 import { problemIn } from "../drill/pulumi";
+import { parseExport } from "../drill/stack-state";
 import { labelOf, parsePreview, type PlannedResource, type PlannedStep, resourcesOf } from "./plan";
 import type { Locate } from "./proxmox";
-import { type ExportedStack, type Located, parseExport, type ProviderPackage, stateResources } from "./state";
+import { type ExportedStack, exportSchema, type Located, type ProviderPackage, stateResources } from "./state";
 
 /** Runs `pulumi`, whatever its exit code. */
 export type Pulumi = (args: readonly string[], options?: PulumiOptions) => Promise<CommandResult>;
@@ -88,7 +89,8 @@ export async function adopt(args: AdoptArgs): Promise<number> {
 
 /** The stack as it is exported, which must have no resources. */
 async function emptyState(args: AdoptArgs): Promise<ExportedStack> {
-  const exported = parseExport(await expectSuccess(args, ["stack", "export", "-s", args.stack], "read the state of"));
+  const output = await expectSuccess(args, ["stack", "export", "-s", args.stack], "read the state of");
+  const exported = parseExport(exportSchema, output, args.stack);
   const count = exported.deployment.resources?.length ?? 0;
   if (count === 0) return exported;
   throw new CliError(

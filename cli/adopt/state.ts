@@ -30,16 +30,12 @@ export interface StateArgs {
   readonly packages: Readonly<Record<string, ProviderPackage>>;
 }
 
-const exportSchema = z.looseObject({
+/** What `pulumi stack export` writes. */
+export const exportSchema = z.looseObject({
   version: z.number(),
   deployment: z.looseObject({ resources: z.array(z.unknown()).optional() }),
 });
 export type ExportedStack = z.infer<typeof exportSchema>;
-
-/** What `pulumi stack export` wrote. */
-export function parseExport(text: string): ExportedStack {
-  return exportSchema.parse(JSON.parse(text));
-}
 
 /**
  * Marks of Pulumi's wire format. Source: pulumi sdk/go/common/resource/sig, SecretSig. A plain value in this form is

@@ -43,7 +43,7 @@ export async function readDrillState(pulumi: RunPulumi, stack: string): Promise<
         `Make the stack with pulumi stack init ${stack}, or log in to the backend that has it.`,
     );
   }
-  const { resources, hasPending } = stateIn(result.output);
+  const { resources, hasPending } = stateIn(result.output, stack);
   const lease = resources.find(({ type }) => type === DRILL_TOKENS.lease);
   return {
     run: lease === undefined ? undefined : leaseOutputs.parse(lease.outputs).run,
@@ -65,12 +65,26 @@ export interface ExportedState {
   readonly hasPending: boolean;
 }
 
-export function stateIn(output: string): ExportedState {
-  const { deployment } = stateSchema.parse(JSON.parse(jsonIn(output)));
+/** @throws CliError when that can't be understood */
+export function stateIn(output: string, stack: string): ExportedState {
+  const { deployment } = parseExport(stateSchema, output, stack);
   return {
     resources: deployment?.resources ?? [],
     hasPending: (deployment?.pending_operations ?? []).length > 0,
   };
+}
+
+/** As `stateIn`, in the form that is asked for. */
+export function parseExport<T>(schema: z.ZodType<T>, output: string, stack: string): T {
+  try {
+    return schema.parse(JSON.parse(jsonIn(output)));
+  } catch (error) {
+    throw new CliError(
+      `Unable to read the state of stack ${stack}: pulumi stack export did not write it in the form of Pulumi 3.259. ` +
+        `Look at pulumi stack export -s ${stack}, and use a Pulumi CLI of the version that this project names.`,
+      { cause: error },
+    );
+  }
 }
 
 /** The document without warnings before and after it. */

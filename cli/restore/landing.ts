@@ -2,8 +2,10 @@
 import { backupJob } from "../../pve/cluster/backup";
 import type { PveClient } from "../../pve/client";
 import { PveError, PveNotFound } from "../../pve/errors";
-import { problemIn, type RunPulumi } from "../drill/pulumi";
-import { stateIn } from "../drill/stack-state";
+import { problemIn, type PulumiResult, type RunPulumi } from "../drill/pulumi";
+import { type ExportedState, stateIn } from "../drill/stack-state";
+import { CliError } from "../errors";
+import { explainStart } from "../pulumi-errors";
 
 const JOB_TYPE = "proxmoxve:backup/job:Job";
 
@@ -28,12 +30,12 @@ export async function prepareLanding({ client, pulumi, production, print }: Land
     return;
   }
   const next = `next     pulumi up -s ${production} --refresh brings what is newer than the backup`;
-  if (exported.code !== 0) {
-    print(`The state of stack ${production} can't be read: ${problemIn(exported)}`);
+  const resources = resourcesIn(exported, production);
+  if (typeof resources === "string") {
+    print(resources);
     print(next);
     return;
   }
-  const { resources } = stateIn(exported.output);
   for (const { type, urn, id } of resources) {
     if (type !== JOB_TYPE || urn === undefined || id === undefined) continue;
     const there = await exists(client, id);
@@ -54,6 +56,20 @@ export async function prepareLanding({ client, pulumi, production, print }: Land
   if (resources.length === 0)
     print(`next     npm run homelab -- adopt, then pulumi up -s ${production}: its state is empty`);
   else print(next);
+}
+
+/** What stands in production's state; why it can't be told, because the restore has passed whatever comes after it. */
+function resourcesIn(exported: PulumiResult, stack: string): ExportedState["resources"] | string {
+  if (exported.code !== 0) {
+    const problem = `Unable to read the state of stack ${stack}: ${problemIn(exported)}`;
+    return explainStart(exported.output, stack) ?? problem;
+  }
+  try {
+    return stateIn(exported.output, stack).resources;
+  } catch (error) {
+    if (error instanceof CliError) return error.message;
+    throw error;
+  }
 }
 
 /** Whether the cluster has a backup job; why it can't be told, because the restore has passed whatever comes after it. */

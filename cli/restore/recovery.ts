@@ -30,7 +30,7 @@ export async function makeReady(args: RestoreRecoveryArgs): Promise<void> {
     state = await pulumi(["stack", "export", "-s", stack]);
   }
   if (state.code !== 0) throw new CliError(explainStart(state.output, stack) ?? problemIn(state));
-  const { resources, hasPending } = stateIn(state.output);
+  const { resources, hasPending } = stateIn(state.output, stack);
   if (hasPending) {
     const clear = ["refresh", "-s", stack, "--yes", "--skip-preview", "--clear-pending-creates"];
     const cleared = await step(args, "clearing steps in which Pulumi was killed", (onLine) =>

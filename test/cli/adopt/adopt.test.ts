@@ -105,6 +105,13 @@ test("when what is there can't be read back, the state is empty again", async ()
   expect(states).toEqual([[STACK.urn, PROVIDER, JOB.urn], undefined]);
 });
 
+test("a state that can't be understood is told as such, and nothing is planned", async () => {
+  expect(await run({ exported: { version: "3" } })).toMatchObject({
+    outcome: expect.stringMatching(/^Unable to read the state of stack prod: pulumi stack export did not/) as string,
+    ran: ["stack export"],
+  });
+});
+
 test("a state that is not empty is refused before anything is written, and so is a stack of which nothing exists", async () => {
   const full = { ...EMPTY, deployment: { ...EMPTY.deployment, resources: [STACK] } };
   expect(await run({ exported: full })).toMatchObject({

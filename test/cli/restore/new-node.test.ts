@@ -70,6 +70,9 @@ const WITH_JOB = {
     deployment: { resources: [{ type: "proxmoxve:backup/job:Job", urn: JOB, id: "homelab" }] },
   }),
 };
+const UNREADABLE =
+  "Unable to read the state of stack prod: pulumi stack export did not write it in the form of Pulumi 3.259. " +
+  "Look at pulumi stack export -s prod, and use a Pulumi CLI of the version that this project names.";
 const REFRESH = "next     pulumi up -s prod --refresh brings what is newer than the backup";
 
 test("a job that the cluster has is left in the state", async () => {
@@ -99,6 +102,21 @@ test.each([
     REFRESH,
   ]);
   expect(commands).toEqual([]);
+});
+
+test.each(["warning: nothing else", '{ "deployment": [] }'])(
+  "a state that can't be understood ends no restore that has passed: %s",
+  async (output) => {
+    expect(await land({ code: 0, output }, true)).toEqual({ printed: [UNREADABLE, REFRESH], commands: [] });
+  },
+);
+
+test("nor does a state that can't be read", async () => {
+  const output = "error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions";
+  expect(await land({ code: 3, output }, true)).toEqual({
+    printed: [expect.stringMatching(/^Unable to use stack prod: Pulumi does not know where its state is: /), REFRESH],
+    commands: [],
+  });
 });
 
 test.each<[string, PulumiResult, string]>([
