@@ -5,7 +5,8 @@ import type { ServiceSpec } from "../services/spec";
 
 /**
  * Ports by service. Empty where nobody needs to ask: without IPv6 each port has one address, and no order. Empty too where
- * the VM does not answer, as before it is made: then the ports may show as a change that is none, and the line says why.
+ * the VM does not answer, as before it is made: then ports may show as a change that is none. `checkAccess` warns of a VM that
+ * stands and is silent, so this is told only with `--debug`.
  */
 export async function publishedNow(
   { ipv6, catalogue }: { ipv6: boolean; catalogue: readonly ServiceSpec[] },
@@ -16,7 +17,7 @@ export async function publishedNow(
     return new Map((await look()).map(({ service, ports }) => [service, ports]));
   } catch (error) {
     const cause = (error instanceof Error ? error.message : String(error)).replace(/\.+$/, "");
-    await pulumi.log.info(`Unable to ask the Docker VM which ports are published: ${cause}. They may show as changed.`);
+    await pulumi.log.debug(`Unable to ask the Docker VM which ports are published: ${cause}. They may show as changed.`);
     return new Map();
   }
 }

@@ -11,10 +11,10 @@ const SILENT: ServiceSpec = { name: "db", purpose: "Data.", image: "db:1", data:
 const WEB: ServiceSpec = { ...SILENT, name: "web", ports: [{ hostPort: 80, containerPort: 80 }] };
 
 const look = jest.fn<Promise<DeployedContainer[]>, []>();
-let info: jest.SpyInstance;
+let debug: jest.SpyInstance;
 beforeEach(() => {
-  info = jest.spyOn(pulumi.log, "info").mockResolvedValue(undefined);
-  info.mockClear();
+  debug = jest.spyOn(pulumi.log, "debug").mockResolvedValue(undefined);
+  debug.mockClear();
   look.mockReset().mockResolvedValue([CONTAINER]);
 });
 
@@ -32,10 +32,10 @@ test.each([
   expect(look).not.toHaveBeenCalled();
 });
 
-test("a VM that does not answer ends no preview, and a line says what follows", async () => {
+test("a VM that does not answer ends no preview, and --debug tells what follows", async () => {
   look.mockRejectedValue(new Error("Unable to connect to admin@10.0.0.2 by SSH: timed out."));
   expect(await publishedNow({ ipv6: true, catalogue: [WEB] }, look)).toEqual(new Map());
-  expect(info.mock.calls).toEqual([
+  expect(debug.mock.calls).toEqual([
     [
       "Unable to ask the Docker VM which ports are published: Unable to connect to admin@10.0.0.2 by SSH: timed out. " +
         "They may show as changed.",
