@@ -17,7 +17,9 @@ export async function publishedNow(
     return new Map((await look()).map(({ service, ports }) => [service, ports]));
   } catch (error) {
     const cause = (error instanceof Error ? error.message : String(error)).replace(/\.+$/, "");
-    await pulumi.log.debug(`Unable to ask the Docker VM which ports are published: ${cause}. They may show as changed.`);
+    await pulumi.log.debug(
+      `Unable to ask the Docker VM which ports are published: ${cause}. They may show as changed.`,
+    );
     return new Map();
   }
 }
