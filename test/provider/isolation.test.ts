@@ -9,7 +9,7 @@ import { linkLocalOf } from "../../provider/isolation/targets";
 import { readJournal } from "../../provider/journal";
 import { DRILL_TOKENS } from "../../provider/tokens";
 import { type Bag, FakeDrill, healthyGuest, isolated } from "./support/fake-drill";
-import type { GuestAnswer } from "./support/fake-pve";
+import type { GuestAnswer } from "./support/fake-agent";
 import { newKeyPair, startSshServer } from "./support/ssh-server";
 
 const GATEWAY: ProbeTarget = { name: "gateway", address: "192.168.20.1", port: 53 };

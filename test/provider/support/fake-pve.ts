@@ -4,47 +4,21 @@
  */
 import { PveClient } from "../../../pve/client";
 import { printUpid } from "../../../pve/upid";
+import { FakeAgent, type FakeGuest, type GuestAnswer } from "./fake-agent";
+import { answerOfTasks, type FakeTask } from "./fake-tasks";
+import { Refusal } from "./refused-call";
 
 export const NODE = "pve";
 export const ARCHIVE = "nas:backup/vzdump-qemu-200-2026_11_20-01_00_00.vma.zst";
 const GIB = 2 ** 30;
 export const ARCHIVE_TIME = Date.UTC(2026, 10, 20, 1, 0, 0) / 1000;
 
-/** What a command in the guest gives. */
-export interface GuestAnswer {
-  /** The guest has no such program. */
-  isMissing?: boolean;
-  exitCode: number;
-  stdout?: string;
-  stderr?: string;
-}
-
 interface FakeVm {
   config: Record<string, string>;
   status: "running" | "stopped";
 }
 
-interface FakeTask {
-  upid: string;
-  type: string;
-  vmId: number;
-  startTime: number;
-  running: boolean;
-  exitStatus: string;
-}
-
-/** An answer that is no success, in PVE's shape. */
-class Refusal extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-    readonly errors?: Record<string, string>,
-  ) {
-    super(message);
-  }
-}
-
-export class FakePve {
+export class FakePve implements FakeGuest {
   readonly vms = new Map<number, FakeVm>();
   readonly tasks: FakeTask[] = [];
   /** Every call that is no GET, as `METHOD /path`. */
@@ -128,7 +102,7 @@ export class FakePve {
   /** Called before each call, as `METHOD /path`; what it returns is answered instead, `lost` after the call was handled. */
   disturb: (call: string) => { status: number; text: string; isLost?: boolean } | undefined = () => undefined;
   guest: (command: string[], input: string | undefined) => GuestAnswer = () => ({ exitCode: 0 });
-  private readonly commands = new Map<number, GuestAnswer>();
+  private readonly agent = new FakeAgent();
   private counter = 0;
 
   /** A client that talks to this fake and to nothing else. */
@@ -208,7 +182,7 @@ export class FakePve {
     const container = /^\/nodes\/pve\/lxc\/(\d+)\/config$/.exec(path)?.[1];
     if (container !== undefined) return this.containers.get(Number(container));
     if (path === `/nodes/${NODE}/qemu` && method === "POST") return this.create(parameters);
-    if (path.startsWith(`/nodes/${NODE}/tasks`)) return this.handleTask(method, path, parameters);
+    if (path.startsWith(`/nodes/${NODE}/tasks`)) return answerOfTasks(this.tasks, method, path, parameters);
     const [, vmId, rest] = /^\/nodes\/pve\/qemu\/(\d+)(.*)$/.exec(path) ?? [];
     if (vmId === undefined) throw new Refusal(501, `Method '${method} ${path}' not implemented`);
     return this.handleVm(method, Number(vmId), rest ?? "", parameters);
@@ -223,28 +197,6 @@ export class FakePve {
     if (rest === "/status") return found;
     if (rest === "/content") return (this.orphans[id] ?? []).map((volid) => ({ volid, content: "images" }));
     throw new Refusal(501, `Method 'GET ${path}' not implemented`);
-  }
-
-  private handleTask(method: string, path: string, parameters: URLSearchParams): unknown {
-    const [, upid, rest] = /^\/nodes\/pve\/tasks\/(UPID:[^/]*)(.*)$/.exec(path) ?? [];
-    if (upid === undefined) {
-      const vmId = Number(parameters.get("vmid"));
-      return this.tasks
-        .filter((task) => task.vmId === vmId)
-        .map(({ upid: id, type, startTime, running }) => ({
-          ...{ upid: id, type, id: String(vmId), user: "root@pam", starttime: startTime },
-          ...(running ? {} : { endtime: startTime + 1 }),
-        }));
-    }
-    const task = this.tasks.find((candidate) => candidate.upid === upid);
-    if (task === undefined) throw new Refusal(400, "Parameter verification failed.", { upid: "no such task" });
-    if (method === "DELETE") {
-      task.running = false;
-      task.exitStatus = "interrupted by signal";
-      return null;
-    }
-    if (rest === "/log") return [{ n: 1, t: `TASK ERROR: ${task.exitStatus}` }];
-    return task.running ? { status: "running" } : { status: "stopped", exitstatus: task.exitStatus };
   }
 
   private create(parameters: URLSearchParams): string {
@@ -306,40 +258,9 @@ export class FakePve {
         if (parameters.get("destroy-unreferenced-disks") === "1") this.orphans = {};
         return this.task("qmdestroy", vmId, "OK");
     }
-    return this.handleAgent(vm, vmId, `${method} ${rest}`, parameters);
-  }
-
-  private handleAgent(vm: FakeVm, vmId: number, call: string, parameters: URLSearchParams): unknown {
     if (vm.status !== "running") throw new Refusal(500, `VM ${vmId} is not running`);
     if (!this.agentAnswers) throw new Refusal(500, "QEMU guest agent is not running");
-    switch (call) {
-      case "POST /agent/ping":
-        return { result: {} };
-      case "GET /agent/get-time":
-        return { result: (Date.now() + this.guestClockOffsetSeconds * 1000) * 1e6 };
-      case "POST /agent/exec": {
-        const pid = ++this.counter;
-        const command = parameters.getAll("command");
-        const answer = this.guest(command, parameters.get("input-data") ?? undefined);
-        if (answer.isMissing === true) {
-          throw new Refusal(
-            500,
-            `Agent error: Guest agent command failed, error was 'Failed to execute child process "${command[0] ?? ""}" (No such file or directory)'`,
-          );
-        }
-        this.commands.set(pid, answer);
-        return { pid };
-      }
-      case "GET /agent/exec-status": {
-        const pid = Number(parameters.get("pid"));
-        const answer = this.commands.get(pid);
-        if (answer === undefined) throw new Refusal(500, `Agent error: PID ${pid} does not exist`);
-        this.commands.delete(pid);
-        const { exitCode, stdout, stderr } = answer;
-        return { exited: 1, exitcode: exitCode, "out-data": stdout, "err-data": stderr };
-      }
-    }
-    throw new Refusal(501, `Method '${call}' not implemented`);
+    return this.agent.answer(`${method} ${rest}`, parameters, this);
   }
 
   private task(type: string, vmId: number, exitStatus: string, running = false): string {
