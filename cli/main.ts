@@ -1,42 +1,14 @@
 /** What an operator types besides `pulumi`. */
 import { join } from "node:path";
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import type { FaultScope } from "../lab/faults/scope";
-import { cacheDir } from "../toolchain/cache";
+import { Command, CommanderError, Option } from "commander";
+import { parseCount, parseList, parseTime } from "./arguments";
 import { CliError, Interrupted, causeOf } from "./errors";
-import { REPO_DIR } from "./lab/node-command";
-import { Progress } from "./progress";
+import { addLabCommands } from "./lab-commands";
+import { withProgress } from "./with-progress";
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 const EXIT_INTERRUPTED = 130;
-
-interface LabOptions {
-  id: string;
-}
-
-function parseId(value: string): string {
-  if (/^[a-z0-9]{1,20}$/.test(value)) return value;
-  throw new InvalidArgumentError("1 to 20 lower-case letters and digits are expected.");
-}
-
-function parseCount(value: string): number {
-  if (/^[1-9]\d{0,2}$/.test(value)) return Number(value);
-  throw new InvalidArgumentError("A number from 1 to 999 is expected.");
-}
-
-function parseTime(value: string): string {
-  if (/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)$/.test(value) && !Number.isNaN(Date.parse(value))) {
-    return value;
-  }
-  throw new InvalidArgumentError("A time with zone is expected, such as 2026-11-20T02:00:00+01:00.");
-}
-
-function parseList(value: string): string[] {
-  const items = value.split(",").map((item) => item.trim());
-  if (!items.includes("")) return items;
-  throw new InvalidArgumentError("Names with commas between are expected.");
-}
 
 /** Commands load what they need when they run: `--help` and a typing error answer at once. */
 function program(setExit: (code: number) => void): Command {
@@ -45,84 +17,7 @@ function program(setExit: (code: number) => void): Command {
     .exitOverride()
     .showHelpAfterError("(--help shows what there is)");
 
-  root
-    .command("rehearse")
-    .description("bring production up, back it up and drill its restore, on virtual machines of this computer")
-    .option("--keep", "leave the lab running, with the drill standing, and open a shell in it", false)
-    .option("--archive <file>", "drill this vzdump archive of yours instead; it is read and never changed")
-    .option("--id <id>", "name of the lab on this machine", parseId, "default")
-    .action(async ({ archive, ...options }: LabOptions & { keep: boolean; archive?: string }) => {
-      if (archive !== undefined) {
-        const { rehearseArchive } = await import("./rehearsal/archive.ts");
-        // npm changes into the project's folder and keeps the one in which it was called.
-        const folder = process.env["INIT_CWD"] ?? process.cwd();
-        const args = { ...options, archive, folder, repoDir: REPO_DIR };
-        setExit(await withProgress("rehearse", (progress) => rehearseArchive({ ...args, progress })));
-        return;
-      }
-      const { rehearse } = await import("./rehearsal/rehearse.ts");
-      setExit(await withProgress("rehearse", (progress) => rehearse({ ...options, repoDir: REPO_DIR, progress })));
-    });
-
-  const lab = root.command("lab").description("the rehearsal lab by itself");
-  lab
-    .command("up")
-    .description("start the lab and leave it running, without bringing anything up in it")
-    .option("--id <id>", "name of the lab on this machine", parseId, "default")
-    .action(async ({ id }: LabOptions) => {
-      const { startLab } = await import("./lab/start.ts");
-      await withProgress("lab-up", (progress) => startLab({ id, repoDir: REPO_DIR, progress }));
-    });
-  lab
-    .command("down")
-    .description("end the lab and remove everything of it, also after a crash")
-    .option("--id <id>", "name of the lab on this machine", parseId, "default")
-    .action(async ({ id }: LabOptions) => {
-      const [{ takeLabDown, takenDown }, { labPaths }] = await Promise.all([
-        import("./lab/down.ts"),
-        import("./lab/paths.ts"),
-      ]);
-      const remains = await takeLabDown(labPaths(id), (line) => process.stdout.write(`${line}\n`));
-      process.stdout.write(`${takenDown(id, remains)}\n`);
-    });
-  lab
-    .command("shell")
-    .description("open a shell in the lab, where the plain pulumi commands work")
-    .option("--id <id>", "name of the lab on this machine", parseId, "default")
-    .option("-c, --command <command>", "run this instead of an interactive shell")
-    .action(async ({ id, command }: LabOptions & { command?: string }) => {
-      const [{ openLabShell }, { attachInside }, { labPaths }] = await Promise.all([
-        import("./lab/shell.ts"),
-        import("./lab/inside.ts"),
-        import("./lab/paths.ts"),
-      ]);
-      const paths = labPaths(id);
-      setExit(await (command === undefined ? openLabShell(paths) : attachInside(paths, ["/bin/bash", "-c", command])));
-    });
-  lab
-    .command("fault")
-    .argument("[name]", "the fault, or off for all; without it, tell which there are and which are on")
-    .description("switch a named fault on in a running lab")
-    .option("--off", "switch it off", false)
-    .option("--on <call>", "calls that it meets, such as 'GET /nodes/{node}/tasks/{upid}/status'; * is any method")
-    .option("--vm <id>", "only the restore or the start of this VM", Number)
-    .option("--storage <id>", "the storage that is offline")
-    .option("--after <count>", "let as many pass first", Number)
-    .option("--times <count>", "meet as many, then no more", Number)
-    .option("--id <id>", "name of the lab on this machine", parseId, "default")
-    .action(async (name: string | undefined, { id, off, ...scope }: LabOptions & FaultScope & { off: boolean }) => {
-      const [{ switchFault }, { labPaths }] = await Promise.all([import("./lab/fault.ts"), import("./lab/paths.ts")]);
-      const lines = await switchFault({ paths: labPaths(id), name, off, scope });
-      process.stdout.write(`${lines.join("\n")}\n`);
-    });
-  lab
-    .command("status")
-    .description("tell which labs this machine has")
-    .action(async () => {
-      const { describeLab, labIds } = await import("./lab/status.ts");
-      const lines = await Promise.all(labIds().map((id) => describeLab(id)));
-      process.stdout.write(lines.length === 0 ? "No lab.\n" : `${lines.join("\n")}\n`);
-    });
+  addLabCommands(root, setExit);
 
   root
     .command("roles")
@@ -265,20 +160,6 @@ function program(setExit: (code: number) => void): Command {
       });
     });
   return root;
-}
-
-async function withProgress<T>(name: string, work: (progress: Progress) => Promise<T>): Promise<T> {
-  const time = new Date().toISOString().replace(/[-:]|\.\d+/g, "");
-  using progress = new Progress(join(cacheDir(), "logs", `${name}-${time}.log`));
-  try {
-    return await work(progress);
-  } catch (error) {
-    if (!(error instanceof Interrupted))
-      progress.log(error instanceof Error ? (error.stack ?? error.message) : String(error));
-    if (error instanceof CliError)
-      throw new CliError(`${error.message}\nFull log: ${progress.logFile}`, { cause: error });
-    throw error;
-  }
 }
 
 async function main(): Promise<number> {
