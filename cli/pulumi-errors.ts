@@ -49,7 +49,7 @@ interface Meaning {
 
 /**
  * Pulumi's own texts (CLI 3.259). They have no codes: `pulumi` exits with 6 for a missing stack, with 1 for all others.
- * `test/bad-input/pulumi.lab.test.ts` compares them with the real program.
+ * `test/bad-input/start.lab.test.ts` compares them with the real program.
  */
 const MEANINGS: readonly Meaning[] = [
   {
