@@ -89,12 +89,13 @@ export function drillTests(): void {
   });
 
   test("RTO and RPO are measured, and the phases add up to the RTO", () => {
-    const { rto, rpo, phases } = standing().evidence;
+    const { rto, rpo, phases, findings } = standing().evidence;
     const sum = phases.reduce((total, { seconds }) => total + seconds, 0);
     expect(rto.seconds).toBeCloseTo(sum, 1);
     expect(rto.seconds).toBeLessThan(standing().seconds);
     expect(rpo.seconds).toBeGreaterThan(0);
     expect(rpo.recoveryPoint).not.toBeNull();
+    expect(findings.filter((text) => text.includes("clock"))).toEqual([]);
   });
 
   test(

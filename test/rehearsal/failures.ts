@@ -4,14 +4,49 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { switchFault } from "../../cli/lab/fault";
 import { vmStatus } from "../../pve/nodes/qemu";
+import { pollUntil } from "../../pve/wait";
 import { destroyDrill, drill, DRILL_VM, type DrillResult, projectWith, remainsOfDrill } from "../support/drill-run";
-import { backupNow, client, inGuest, lab } from "../support/rehearsal-lab";
+import { backupNow, client, type Ended, inGuest, lab, pulumiAnyway, requests } from "../support/rehearsal-lab";
 import { generatedArchiveName, writeGeneratedArchive } from "../support/vma-generator";
 
 const MINUTE = 60_000;
 
 function dumpDir(): string {
   return join(lab().dir, "fs/mnt/pve/nas/dump");
+}
+
+/** Where the proxy's Caddyfile is, on the Docker VM. */
+const PROXY_FILE = "/var/lib/docker/volumes/reverse-proxy-etc/_data/Caddyfile";
+
+/**
+ * Gives the proxy's volume what it holds when it is new. The running proxy does not read it; a restored one starts with it: it
+ * runs, is healthy, and answers nobody. The other command brings the file itself back.
+ */
+const EMPTY_PROXY = `mv ${PROXY_FILE} ${PROXY_FILE}.aside && printf ':80 {\\n  respond 503\\n}\\n' >${PROXY_FILE}`;
+const FULL_PROXY = `mv ${PROXY_FILE}.aside ${PROXY_FILE}`;
+
+/** How an update of production ended, and when it ran. */
+interface Update extends Ended {
+  readonly begunAt: number;
+  readonly endedAt: number;
+}
+
+/** `pulumi up -s prod` from the moment on at which the drill makes its VM. */
+async function updateDuringDrill(): Promise<Update> {
+  const before = requests().length;
+  const isVmMade = (): boolean =>
+    requests()
+      .slice(before)
+      .some(({ method, path }) => method === "POST" && /\/nodes\/pve\/qemu\/?$/.test(path));
+  // A drill that makes none fails by itself.
+  await pollUntil({ timeoutMs: 2 * MINUTE, firstPauseMs: 500 }, async () => isVmMade() || undefined);
+  const begunAt = Date.now();
+  const ended = await pulumiAnyway(["up", "-s", "prod", "--yes", "--expect-no-changes"]);
+  return { ...ended, begunAt, endedAt: Date.now() };
+}
+
+async function faultsOff(): Promise<void> {
+  await switchFault({ paths: lab(), name: "off", off: true, scope: {} });
 }
 
 function expectFailure({ ended, evidence, forbidden }: DrillResult, reason: RegExp): void {
@@ -44,37 +79,77 @@ export function failureTests(): void {
     standing = false;
   }, 5 * MINUTE);
 
+  /** One drill for several faults, because a machine that boots takes a minute. */
+  let faulty: { readonly result: DrillResult; readonly update: Update } | undefined;
+  const made = (): NonNullable<typeof faulty> => {
+    if (faulty === undefined) throw new Error("There is no such drill, because the test that makes it failed.");
+    return faulty;
+  };
+
   test(
     "a container that was stopped at the time of the backup is named",
     async () => {
-      await inGuest(200, "docker stop miniflux");
       try {
+        await inGuest(200, `docker stop recovery-canary && ${EMPTY_PROXY}`);
         stoppedArchive = await backupNow();
       } finally {
-        await inGuest(200, "docker start miniflux");
+        await inGuest(200, `docker start recovery-canary && ${FULL_PROXY}`);
       }
-      const result = await startDrill();
-      expectFailure(result, /miniflux/);
-      const failed = result.evidence.checks.filter(({ status }) => status === "failed");
-      expect(
-        failed.some(
-          ({ service, kind, detail }) => service === "miniflux" && kind === "container" && /exited/i.test(detail),
-        ),
-      ).toBe(true);
-      const others = result.evidence.checks.filter(
-        ({ service, kind }) => service === "postgres" && kind === "container",
-      );
-      expect(others.map(({ status }) => status)).toEqual(["passed"]);
+      // A service that does not answer is asked to the end of this time; every other one has to be up within it.
+      const cwd = await projectWith({ timeouts: { checkSeconds: 150 } });
+      await switchFault({ paths: lab(), name: "guest-clock-ahead", off: false, scope: { vm: DRILL_VM } });
+      try {
+        const [result, update] = await Promise.all([startDrill(cwd), updateDuringDrill()]);
+        faulty = { result, update };
+      } finally {
+        await faultsOff();
+        await rm(cwd, { recursive: true });
+      }
+      const { result } = faulty;
+      expectFailure(result, /recovery-canary: container is healthy failed: container recovery-canary is exited/);
+      const others = result.evidence.checks.filter(({ service }) => service === "postgres");
+      expect([...new Set(others.map(({ status }) => status))]).toEqual(["passed"]);
       await expectNothingLeft();
     },
     30 * MINUTE,
   );
 
+  test("a container that runs and does not answer fails the check that asks it, not the one that looks at it", () => {
+    const { checks, reasons } = made().result.evidence;
+    const looks = checks.filter(({ service, kind }) => kind === "container" && service !== "recovery-canary");
+    expect(looks.map(({ service, status }) => `${service} ${status}`).sort()).toEqual([
+      ...["miniflux passed", "postgres passed", "reverse-proxy passed"],
+    ]);
+    expect(looks.find(({ service }) => service === "reverse-proxy")?.detail).toContain("is running and healthy");
+    const [asked] = checks.filter(({ kind }) => kind === "http");
+    expect(asked).toMatchObject({ service: "miniflux", status: "failed" });
+    expect(asked?.detail).toMatch(/^not passed in time; last seen: GET \/healthcheck: curl: \(\d+\)/);
+    expect(asked?.detail).not.toMatch(/certificate/i);
+    expect(reasons.map((reason) => reason.split(":")[0]).sort()).toEqual(["miniflux", "recovery-canary"]);
+  });
+
+  test("production's update while a drill runs changes nothing, and the drill does not take it for its own", () => {
+    const { result, update } = made();
+    expect(update.output).toContain("unchanged");
+    expect(update.code).toBe(0);
+    expect(Date.parse(result.evidence.startedAt)).toBeLessThan(update.begunAt);
+    expect(update.endedAt).toBeLessThan(Date.parse(result.evidence.endedAt));
+  });
+
+  test("a guest whose clock is a day ahead is told, and the RPO does not go by it", () => {
+    const { findings, rpo } = made().result.evidence;
+    const [clock = "", ...others] = findings.filter((text) => text.includes("clock"));
+    expect(others).toEqual([]);
+    expect(clock).toMatch(/^The clock of the restored guest is 86[34]\d\d s ahead of node pve's/);
+    expect(rpo.seconds).toBeGreaterThan(0);
+    expect(rpo.seconds).toBeLessThan(3600);
+  });
+
   test(
     "way-out: a VM with a way out that Proxmox does not show is stopped before any service is checked",
     async () => {
       await switchFault({ paths: lab(), name: "way-out", off: false, scope: { vm: DRILL_VM } });
-      const result = await startDrill().finally(() => switchFault({ paths: lab(), name: "off", off: true, scope: {} }));
+      const result = await startDrill().finally(faultsOff);
       expectFailure(
         result,
         /phase isolation failed: VM 9200 has a way out of its isolated network: gateway .* answered/,
