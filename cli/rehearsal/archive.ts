@@ -7,7 +7,6 @@ import { ensureToolchain } from "../../toolchain/ensure";
 import { writeOwner } from "../lab/owner";
 import { labPaths } from "../lab/paths";
 import type { LabParts } from "../lab/prepare";
-import { keepLogs } from "../lab/consoles";
 import { openLabShell, printShellHint } from "../lab/shell";
 import { readStackFiles } from "../lab/stack-files";
 import { bringLabUp, readOverlay, type RunningLab } from "../lab/up";
@@ -16,7 +15,8 @@ import { CliError } from "../errors";
 import { duration, type Progress } from "../progress";
 import { findArchive, inspectArchive, type ArchiveFile } from "./archive-file";
 import { planArchiveDrill, type ArchivePlan, type Host } from "./archive-plan";
-import { printVerdict, rehearsalEvidence } from "./evidence";
+import { endRehearsal } from "./ending";
+import { rehearsalEvidence } from "./evidence";
 import { destroyDrill, drillStack, runDrill } from "./steps";
 
 export interface RehearseArchiveArgs {
@@ -50,18 +50,13 @@ export async function rehearseArchive(args: RehearseArchiveArgs): Promise<number
     for (const line of readOverlay(lab.paths).trimEnd().split("\n")) progress.line(pc.dim(`    ${line}`));
     await progress.step("putting the archive into the lab's backup storage", () => link(lab, plan, archive));
     const steps = { lab, progress, evidenceDir };
-    const { evidence, reportFile } = await runDrill(steps);
-    const passed = evidence.verdict === "passed";
+    const drill = await runDrill(steps);
     if (!args.keep) await destroyDrill(steps);
 
-    progress.line("");
-    for (const line of printVerdict(evidence)) progress.line(passed ? pc.green(line) : pc.red(line));
-    progress.line(`report   ${reportFile}`);
-    progress.line(`log      ${progress.logFile}`);
-    if (!passed) keepLogs(lab.paths, progress);
+    const code = endRehearsal(drill, lab.paths, progress);
     progress.line(`The rehearsal took ${duration(Date.now() - start)}.`);
     if (args.keep) writeOwner(lab.paths, repoDir, true);
-    return passed ? 0 : 1;
+    return code;
   });
   if (args.keep) {
     for (const line of printShellHint(args.id)) progress.line(line);

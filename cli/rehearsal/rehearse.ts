@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { dirname } from "node:path";
 import pc from "picocolors";
-import { keepLogs } from "../lab/consoles";
 import { openLabShell, printShellHint } from "../lab/shell";
 import { writeOwner } from "../lab/owner";
 import { labPaths } from "../lab/paths";
@@ -10,7 +9,8 @@ import { readStackFiles } from "../lab/stack-files";
 import { bringLabUp, readOverlay } from "../lab/up";
 import { withLab } from "../lab/with-lab";
 import { duration, type Progress } from "../progress";
-import { printVerdict, rehearsalEvidence } from "./evidence";
+import { endRehearsal } from "./ending";
+import { rehearsalEvidence } from "./evidence";
 import { withdrawVerdict } from "./proof";
 import { type ProofTarget, proofTarget } from "./proof-target";
 import {
@@ -57,18 +57,13 @@ export async function rehearse(args: RehearseArgs): Promise<number> {
     else await writeProof(steps, target, title);
     await backUp(steps);
     const drill = await runDrill(steps);
-    const { evidence, reportFile } = target === undefined ? drill : await proveData(steps, target, title, drill);
-    const passed = evidence.verdict === "passed";
+    const end = target === undefined ? drill : await proveData(steps, target, title, drill);
     if (!args.keep) await destroyDrill(steps);
 
-    progress.line("");
-    for (const line of printVerdict(evidence)) progress.line(passed ? pc.green(line) : pc.red(line));
-    progress.line(`report   ${reportFile}`);
-    progress.line(`log      ${progress.logFile}`);
-    if (!passed) keepLogs(lab.paths, progress);
+    const code = endRehearsal(end, lab.paths, progress);
     progress.line(`The rehearsal took ${duration(Date.now() - start)}.`);
     if (args.keep) writeOwner(lab.paths, repoDir, true);
-    return passed ? 0 : 1;
+    return code;
   });
   if (args.keep) {
     for (const line of printShellHint(args.id)) progress.line(line);
