@@ -112,6 +112,9 @@ function timeOf(text: string): number {
 /** Policies by which the engine starts a container at each boot. */
 const STARTED_AT_BOOT = ["always", "unless-stopped"];
 
+/** How far what an archive holds may be later than its time: how long a backup takes to freeze its guest, and a clock's small skew. */
+const FREEZE_MS = 60_000;
+
 /** What a look says about a container's state when the backup was made. */
 export type AtBackup =
   | "ran"
@@ -129,13 +132,16 @@ export type AtBackup =
  * - begun after the boot by something else, or ended by itself since: only an end by the boot shows that it ran. A one-shot
  *   container that has ended well is done, whenever that was.
  *
- * After the boot means between the boot and the look. The guest's clock may be behind the one under which the backup was made,
- * and then the disk holds times that are still to come: they are of before the boot. Only what happened in the very minutes
- * that a wrong clock goes through again can't be told apart.
+ * After the boot means between the boot and the look, or after both the look and the archive, as before a clock that was ahead was
+ * set back. The guest's clock may also be behind the one under which the backup was made: then the disk holds times that are still
+ * to come, and they are of before the boot, but none is later than the archive, if the clock was right then. What can't be told
+ * apart is what happened in the very minutes that a wrong clock goes through again, and before a clock that was behind was set ahead.
+ *
+ * `archivedAt`: when the backup began, by the node's clock; milliseconds since the epoch.
  */
-export function atBackup(container: FoundContainer, { bootedAt, seenAt }: LookTimes): AtBackup {
+export function atBackup(container: FoundContainer, { bootedAt, seenAt }: LookTimes, archivedAt: number): AtBackup {
   const { status, startedAt, finishedAt, createdAt, exitCode, error, restartPolicy } = container;
-  const isSinceBoot = (time: number): boolean => time >= bootedAt && time <= seenAt;
+  const isSinceBoot = (time: number): boolean => (time > seenAt ? time > archivedAt + FREEZE_MS : time >= bootedAt);
   if (isSinceBoot(createdAt)) return "started later";
   const isDown = ["exited", "created", "dead"].includes(status);
   const isEngines = STARTED_AT_BOOT.includes(restartPolicy);

@@ -12,7 +12,9 @@ import {
   type GuestContainersInputs,
   type GuestContainersOutputs,
 } from "../contract/checks";
+import type { RunRef } from "../contract/run";
 import { HalfMade, type ProviderContext, type ResourceDefinition } from "../definition";
+import { readJournal } from "../journal";
 import { DRILL_TOKENS } from "../tokens";
 
 export const guestContainers: ResourceDefinition<GuestContainersInputs, GuestContainersOutputs> = {
@@ -47,21 +49,35 @@ async function check(context: ProviderContext, inputs: GuestContainersInputs): P
   if (bootStatus !== "passed") {
     return allResults([recorded(context, run, WHOLE, async () => NOT_READY)]);
   }
+  const archivedAt = await archiveTimeMs(run);
   const guest = guestOf(context.client, run, timeoutSeconds * 1000, context.signal);
   let found: Finding | undefined;
   const look = await recorded(context, run, WHOLE, async () => {
     const outcome = await tryUntilDone(guest, async () => {
       found = await findContainers(guest);
-      return "problem" in found ? notYet(`Docker does not answer: ${found.problem}`) : { outcome: judge(found) };
+      return "problem" in found
+        ? notYet(`Docker does not answer: ${found.problem}`)
+        : { outcome: judge(found, archivedAt) };
     });
     return outcome;
   });
   const results = look === undefined ? [] : [look];
   if (found === undefined || !("containers" in found)) return results;
   const looked = found;
-  const ran = looked.containers.filter((container) => atBackup(container, looked) === "ran");
+  const ran = looked.containers.filter((container) => atBackup(container, looked, archivedAt) === "ran");
   const checks = await checkAll(context, inputs, guest, ran);
   return [...results, ...checks];
+}
+
+/** When the backup began, milliseconds since the epoch, as the run's lease has recorded it. */
+async function archiveTimeMs({ runDir }: RunRef): Promise<number> {
+  const started = (await readJournal(runDir)).find((event) => event.type === "run-started");
+  if (started === undefined) {
+    throw new Error(
+      `Unable to tell what ran at backup time: the journal in ${runDir} does not say which archive was restored. Run pulumi destroy.`,
+    );
+  }
+  return started.restorePoint.archiveTime * 1000;
 }
 
 async function checkAll(
@@ -93,7 +109,7 @@ function whyDown({ error, restartPolicy }: FoundContainer): string {
 }
 
 /** Where nothing ran, nothing came back either: boot and guest agent alone must not pass for services that run again. */
-function judge(finding: Exclude<Finding, { problem: string }>): Outcome {
+function judge(finding: Exclude<Finding, { problem: string }>, archivedAt: number): Outcome {
   if ("hasNoDocker" in finding) {
     const { otherEngine } = finding;
     const engine =
@@ -104,7 +120,7 @@ function judge(finding: Exclude<Finding, { problem: string }>): Outcome {
   }
   const namesOf = (state: AtBackup): string =>
     finding.containers
-      .filter((container) => atBackup(container, finding) === state)
+      .filter((container) => atBackup(container, finding, archivedAt) === state)
       .map(({ name }) => name)
       .join(", ");
   const [ran, stopped, later] = [namesOf("ran"), namesOf("stopped"), namesOf("started later")];

@@ -84,6 +84,22 @@ test("what ran at backup time runs again: passed, and the RPO is said not to be 
   expect(renderReport(evidence)).toContain("| RPO | not measured");
 });
 
+test("what gave up before the guest's clock was set back is judged by the time of the archive", async () => {
+  const early = { startedAt: "2026-11-20T05:00:05Z", finishedAt: "2026-11-20T05:00:09Z" };
+  fake.pve.guest = guestWith(
+    { name: "web", status: "running" },
+    { name: "worker", status: "exited", ...early, policy: "always" },
+    { name: "tool", status: "exited", startedAt: "2026-10-01T00:00:00Z", finishedAt: "2026-11-20T01:00:30Z" },
+  );
+  const { verdict, results } = await genericDrill();
+  expect(results).toMatchObject([
+    { detail: "2 containers ran (web, worker); stopped already before the backup: tool" },
+    { service: "web", status: "passed" },
+    { service: "worker", status: "failed" },
+  ]);
+  await expect(verdict).rejects.toThrow("worker: runs again failed");
+});
+
 test("what ran and does not run again is named, with the reason where it is known", async () => {
   let now = 0;
   const clock = jest.spyOn(performance, "now").mockImplementation(() => (now += 1000));

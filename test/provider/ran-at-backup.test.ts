@@ -9,6 +9,9 @@ const BOOT = Date.parse("2026-11-20T03:00:00Z");
 const DAY = 86_400_000;
 /** A look two minutes after the boot. */
 const LOOK = { bootedAt: BOOT, seenAt: BOOT + 120_000 };
+const HOUR = 3_600_000;
+/** The backup was made an hour before it was restored. */
+const ARCHIVED = BOOT - HOUR;
 
 function container(changes: Partial<FoundContainer>): FoundContainer {
   return {
@@ -40,13 +43,13 @@ test.each<[string, Partial<FoundContainer>, AtBackup]>([
   ["a timer has just started", { startedAt: BOOT + 5000, finishedAt: BOOT - 60_000 }, "started later"],
   ["was made after the boot", { startedAt: BOOT + 5000, createdAt: BOOT + 4000 }, "started later"],
 ])("a container that %s", (_, changes, expected) => {
-  expect(atBackup(container(changes), LOOK)).toBe(expected);
+  expect(atBackup(container(changes), LOOK, ARCHIVED)).toBe(expected);
 });
 
-/** The backup was made an hour before it was restored, by a clock that was right; the restored guest's is not. */
+/** The backup was made by a clock that was right; the restored guest's is not. */
 describe("a guest whose clock is", () => {
   const HERE = 10_000;
-  const before = (hours: number): number => BOOT + HERE - hours * 3_600_000;
+  const before = (hours: number): number => BOOT + HERE - hours * HOUR;
   const made = { createdAt: before(20) };
   const again = (bootedAt: number): Partial<FoundContainer> => ({
     ...{ startedAt: bootedAt + 5000, finishedAt: bootedAt + 1, restartPolicy: "always" },
@@ -66,9 +69,40 @@ describe("a guest whose clock is", () => {
       { ...made, status: "created", restartPolicy: "always" },
       { createdAt: bootedAt + 4000, startedAt: bootedAt + 5000 },
     ];
-    expect(states.map((state) => atBackup(container(state), look))).toEqual([
+    expect(states.map((state) => atBackup(container(state), look, ARCHIVED))).toEqual([
       ...["ran", "ran", "stopped", "stopped", "started later"],
     ]);
+  });
+
+  // The kernel's time of the boot goes back with the clock, so that what was before the step seems still to come.
+  test("two hours ahead at the boot and then set right tells what happened before it was", () => {
+    const early = (seconds: number): number => BOOT + 2 * HOUR + seconds * 1000;
+    const states = [
+      {
+        ...made,
+        status: "exited",
+        startedAt: early(5),
+        finishedAt: early(9),
+        exitCode: 1,
+        restartPolicy: "on-failure",
+      },
+      { ...made, status: "exited", startedAt: before(19), finishedAt: early(1), exitCode: 255 },
+      { ...made, startedAt: early(5), finishedAt: early(1), restartPolicy: "always" },
+      { ...made, status: "exited", startedAt: early(5), finishedAt: early(9) },
+      { createdAt: early(4), startedAt: early(5) },
+      { ...made, status: "exited", startedAt: before(19), finishedAt: before(2), restartPolicy: "always" },
+    ];
+    expect(states.map((state) => atBackup(container(state), LOOK, ARCHIVED))).toEqual([
+      ...["ran", "ran", "ran", "started later", "started later", "stopped"],
+    ]);
+  });
+
+  test("a day behind may find what ended while the guest was frozen for its backup", () => {
+    const look = { bootedAt: BOOT - DAY, seenAt: BOOT - DAY + 120_000 };
+    const ended = { ...made, status: "exited", startedAt: before(19) };
+    const within = [5, 60].map((seconds) => ({ ...ended, finishedAt: ARCHIVED + seconds * 1000 }));
+    expect(within.map((state) => atBackup(container(state), look, ARCHIVED))).toEqual(["stopped", "stopped"]);
+    expect(atBackup(container({ ...ended, finishedAt: ARCHIVED + 61_000 }), look, ARCHIVED)).toBe("ran");
   });
 });
 
