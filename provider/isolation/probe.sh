@@ -2,8 +2,8 @@
 #
 #   bash -c "$(cat probe.sh)" probe WAIT_SECONDS LIMIT_SECONDS ADDRESS/PORT…
 #
-# Waits up to WAIT_SECONDS until the guest can send to every address, or has booted and can send at all, then asks all of them
-# side by side, each for at most LIMIT_SECONDS. Changes nothing. Prints, a line each, in any order but for the last:
+# Waits up to WAIT_SECONDS until the guest can send to every address and has its link-local ones, or has booted and can send at
+# all, then asks all of them side by side, each for at most LIMIT_SECONDS. Changes nothing. Prints, a line each, in any order but for the last:
 #
 #   missing PROGRAM                        and nothing else: no probe can be made
 #   tcp TARGET ADDRESS CODE TEXT           one TCP connection; CODE is that of timeout or bash, TEXT what bash said
@@ -41,39 +41,41 @@ booted() {
   case $(systemctl is-system-running 2>/dev/null) in running | degraded) ;; *) return 1 ;; esac
 }
 
-# Whether there is a wire, and no own address is still being tried for a double.
+# Whether no own address is still being tried for a double. To be asked last: an address that comes later is seen by no other look.
 settled() {
-  [ -z "$(ip -o -6 address show tentative)" ] && [ -n "$(wires)" ]
+  [ -z "$(ip -o -6 address show tentative)" ]
 }
 
-# Whether each wire has its link-local address, which Linux makes up to 2 s after the wire is up: after an IPv4 address from a file.
-# A wire without IPv6 gets none, nor does one that is part of a bond or a bridge.
+# Whether there is a wire, and each has its link-local address, which Linux makes up to 2 s after the wire is up: after an IPv4
+# address from a file. A wire without IPv6 gets none, nor does one that is no Ethernet, or part of a bond or a bridge.
 linked() {
-  local dev
+  local dev found=1
   for dev in $(wires); do
-    [ ! -e "/sys/class/net/$dev/master" ] || continue
+    found=0
+    [ "$(cat "/sys/class/net/$dev/type")" = 1 ] && [ ! -e "/sys/class/net/$dev/master" ] || continue
     [ "$(cat "/proc/sys/net/ipv6/conf/$dev/disable_ipv6" 2>/dev/null || echo 1)" = 0 ] || continue
     [ -n "$(ip -o -6 address show dev "$dev" scope link)" ] || return 1
   done
+  return "$found"
 }
 
 # Whether there is a way to every address.
 ready() {
   local target
-  settled && linked || return 1
+  linked || return 1
   for target; do
     case $target in
     fe80:*) ;;
     *) ip route get "${target%/*}" >/dev/null 2>&1 || return 1 ;;
     esac
   done
+  settled
 }
 
 # Whether a wire has an address from which something can be asked: a link-local one, or any with a way to one of the addresses.
 # A guest that waits in vain for DHCP has the former; one whose network is not up yet has none.
 can_send() {
   local dev target
-  settled || return 1
   for dev in $(wires); do
     [ -z "$(ip -o -6 address show dev "$dev" scope link)" ] || return 0
   done
@@ -88,7 +90,7 @@ can_send() {
 
 # Whether nothing more is to be waited for: a guest that has booted gets a link-local address at once or never.
 as_ready_as_ever() {
-  booted && can_send "$@" && { linked || [ "$SECONDS" -ge 5 ]; }
+  booted && can_send "$@" && { linked || [ "$SECONDS" -ge 5 ]; } && settled
 }
 
 until ready "$@" || [ "$SECONDS" -ge "$wait_seconds" ] || as_ready_as_ever "$@"; do sleep 0.3; done

@@ -49,8 +49,10 @@ const GUEST_NETWORK =
 
 /** @param programs Folder whose programs come before all others. */
 async function probe(waitSeconds = 10, programs = "/bin"): Promise<Observation[]> {
-  const env = { ...process.env, PATH: `${programs}:${process.env["PATH"] ?? ""}` };
-  const { stdout } = await run("ip", ["netns", "exec", GUEST, ...probeCommand(TARGETS, waitSeconds)], { env });
+  // For the guest alone: a program of its may be called ip, and this computer's own must make the namespace.
+  const path = `PATH=${programs}:${process.env["PATH"] ?? ""}`;
+  const command = ["netns", "exec", GUEST, "env", path, ...probeCommand(TARGETS, waitSeconds)];
+  const { stdout } = await run("ip", command);
   return observationsOf(stdout, TARGETS);
 }
 
@@ -101,12 +103,32 @@ test("a guest whose link-local address comes after its other one is waited for",
   await late;
 });
 
-/** A program of the guest's that says so, as systemd's does once the guest has booted. */
-async function saysBooted(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), "homelab-booted-"));
-  await writeFile(join(folder, "systemctl"), "#!/bin/sh\necho running\n", { mode: 0o755 });
+/** A folder with a program of the guest's that answers as this script does. */
+async function program(name: string, script: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "homelab-program-"));
+  await writeFile(join(folder, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
   return folder;
 }
+
+test("a wire that comes up between two looks is waited for, until its addresses are its own", async () => {
+  const first = `PATH=\${PATH#*:}; ip "$@"; [ -e "$0.asked" ] && exit
+touch "$0.asked"; [ "$(ip netns identify)" = ${GUEST} ] && { ${GUEST_NETWORK}; }`;
+  const programs = await program("ip", first);
+  expect(outcomes(await probe(10, programs))).toEqual(["silent", "silent", "silent"]);
+  await rm(programs, { recursive: true });
+});
+
+/** As systemd's program says it once the guest has booted. */
+const saysBooted = (): Promise<string> => program("systemctl", "echo running");
+
+test("a guest that has booted and never gets a link-local address is asked all the same, before the time is over", async () => {
+  const programs = await saysBooted();
+  await inNamespace(GUEST, `ip link set eth0 addrgenmode none; ${GUEST_NETWORK}`);
+  const began = performance.now();
+  expect(outcomes(await probe(30, programs))).toEqual(["silent", "silent", "not-sent"]);
+  expect(performance.now() - began).toBeLessThan(20_000);
+  await rm(programs, { recursive: true });
+});
 
 test("a guest that has booted while it can send nothing is waited for all the same, to the end", async () => {
   const programs = await saysBooted();
