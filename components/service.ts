@@ -1,6 +1,5 @@
 import * as docker from "@pulumi/docker";
 import * as pulumi from "@pulumi/pulumi";
-import { portText } from "../provider/contract/production";
 import type { EnvironmentValue, HealthCheck, NfsExport, ServiceSpec } from "../services/spec";
 import { CONFIGURATION_LABEL, configurationDigest, IMAGE_LABEL } from "./deployed-service";
 
@@ -15,8 +14,6 @@ export interface ServiceArgs {
   networkName: pulumi.Input<string>;
   /** Whether ports are published on the machine's IPv6 addresses too. */
   ipv6: boolean;
-  /** What its container publishes already, sorted; absent where nobody knows. @see publishedPorts */
-  published?: readonly string[];
   /** Values of the secrets that `spec.environment` names. Secret. */
   secrets: Readonly<Record<string, pulumi.Output<string>>>;
   /** How long a new container may take to become healthy. */
@@ -62,7 +59,8 @@ export class Service extends pulumi.ComponentResource {
       parent: this,
       dependsOn: [...after, ...volumes],
       deleteBeforeReplace: true,
-      ...(publishesAlready(args) ? { ignoreChanges: ["ports"] } : {}),
+      // Their order is the engine's: see portsLabel.
+      ...(args.ipv6 ? { ignoreChanges: ["ports"] } : {}),
       ...(hasSecrets(spec) ? { additionalSecretOutputs: ["envs"] } : {}),
     });
     this.containerId = this.container.id;
@@ -108,36 +106,32 @@ function portsOf({ ports = [] }: ServiceSpec, ipv6: boolean): docker.types.input
     });
 }
 
-/** What the container of a service publishes, sorted, in the form in which `lookupContainers` answers. */
-export function publishedPorts({ ports = [] }: ServiceSpec, ipv6: boolean): string[] {
-  return ports
-    .flatMap(({ hostPort, containerPort, protocol = "tcp" }) =>
-      (ipv6 ? ["0.0.0.0", "::"] : ["0.0.0.0"]).map((address) => portText(address, hostPort, containerPort, protocol)),
-    )
-    .sort();
-}
-
 /**
- * The order of a port's two addresses is the engine's, which differs by its version and by the protocol, and the provider
- * takes another order for another container. So the ports of a container that publishes just what it should are no change.
- * Only then: of what it ignores, Pulumi gives the old value to a container that it replaces.
+ * With IPv6 each port has two addresses, and their order is the engine's: it differs by version and protocol, and the provider
+ * takes another order for another container. So the ports are not compared, and this label is in their place: a changed label
+ * is another container, and a container that is made gets the ports of the code. Without IPv6 there is none.
  * Source: https://github.com/kreuzwerker/terraform-provider-docker/issues/909.
  */
-function publishesAlready({ spec, ipv6, published }: ServiceArgs): boolean {
-  if (!ipv6 || published === undefined || published.length === 0) return false;
-  return published.join() === publishedPorts(spec, ipv6).join();
+function portsLabel({ spec: { ports = [] }, ipv6 }: ServiceArgs): (readonly [string, string])[] {
+  if (!ipv6 || ports.length === 0) return [];
+  const published = ports.map(
+    ({ hostPort, containerPort, protocol = "tcp" }) => `${hostPort}->${containerPort}/${protocol}`,
+  );
+  return [["homelab.ports", published.sort().join(", ")]];
 }
 
 /**
  * As soon as one variable is secret, Pulumi hides all of `envs`, in every diff. The plain ones of such a service stand
  * in labels too, so that a review can see what changes.
  */
-function labels({ spec, image, hostName }: ServiceArgs): docker.types.input.ContainerLabel[] {
+function labels(args: ServiceArgs): docker.types.input.ContainerLabel[] {
+  const { spec, image, hostName } = args;
   const plain = Object.entries(spec.environment ?? {}).flatMap(([key, value]) =>
     typeof value === "string" ? [[`homelab.env.${key}`, plainText(value, hostName)] as const] : [],
   );
   return [
     ["homelab.data", spec.data] as const,
+    ...portsLabel(args),
     ...(hasSecrets(spec) ? plain : []),
     [IMAGE_LABEL, image] as const,
     [CONFIGURATION_LABEL, configurationDigest(spec, hostName)] as const,

@@ -13,7 +13,6 @@ import { DeploymentLog, deploymentsFile } from "./deployments";
 import { readImagesLock } from "./images-lock";
 import { plainStackTraces } from "./plain-stack-traces";
 import { orRunError } from "./project-files";
-import { publishedNow } from "./published-ports";
 import { readPulumiConfig } from "./pulumi-config";
 import { requirePulumi } from "./pulumi-version";
 
@@ -63,7 +62,6 @@ async function runStack(): Promise<Record<string, unknown>> {
         secrets: secrets(secretKeys(catalogue)),
         lock: orRunError(() => readImagesLock(config.files.imagesLock)),
         deployments: new DeploymentLog(deploymentsFile(config.files.trust), names, look),
-        published: await publishedNow({ ipv6: config.dockerVm.ipv6 !== undefined, catalogue }, look),
         ...(lookAgain ? { lookAgain: () => lookAtStorage(config) } : {}),
       });
     }

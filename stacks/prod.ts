@@ -23,8 +23,6 @@ export interface ProdParts {
   readonly lock: ImagesLock;
   /** Takes down which containers there are. */
   readonly deployments: Pick<DeploymentLog, "record">;
-  /** What the services' containers publish, by service, as far as it is known. @see publishedNow */
-  readonly published: ReadonlyMap<string, readonly string[]>;
   /** Looks for archives of a VM that is to be made, once the storage is there. @throws RunError. Absent: nothing to look for. */
   readonly lookAgain?: () => Promise<unknown>;
 }
@@ -106,7 +104,7 @@ function liftProtection({ consent }: ProdConfig): void {
 /** In start order, each after the services that it depends on. */
 function createServices(
   config: ProdConfig,
-  { catalogue, secrets, lock, deployments, published }: ProdParts,
+  { catalogue, secrets, lock, deployments }: ProdParts,
   engine: DockerEngine,
 ): Map<string, Service> {
   const services = new Map<string, Service>();
@@ -114,7 +112,6 @@ function createServices(
     const hostName = hostNameOf(spec, config.zone);
     const dependencies = (spec.dependsOn ?? []).flatMap((name) => services.get(name) ?? []);
     const image = lockedReference(spec.image, lock);
-    const ports = published.get(spec.name);
     const service = new Service(
       spec.name,
       {
@@ -123,7 +120,6 @@ function createServices(
         ...(hostName === undefined ? {} : { hostName }),
         networkName: engine.networkName,
         ipv6: config.dockerVm.ipv6 !== undefined,
-        ...(ports === undefined ? {} : { published: ports }),
         secrets,
         healthyTimeoutSeconds: config.readiness.containerTimeoutSeconds,
         after: [...engine.ready, ...dependencies.map(({ container }) => container)],

@@ -83,16 +83,6 @@ export const lookupContainersArgsSchema = z.strictObject({
 });
 export type LookupContainersArgs = z.infer<typeof lookupContainersArgsSchema>;
 
-/** A published port, as `docker ps` writes it: `<address>:<host port>-><container port>/<protocol>`. */
-export function portText(
-  address: string,
-  hostPort: number | string,
-  containerPort: number | string,
-  protocol: string,
-): string {
-  return `${address}:${hostPort}->${containerPort}/${protocol}`;
-}
-
 /** A container of prod's, by its own labels and Docker's own record. */
 export const deployedContainerSchema = z.strictObject({
   service: z.string(),
@@ -103,8 +93,6 @@ export const deployedContainerSchema = z.strictObject({
   configuration: z.string(),
   /** ISO 8601 UTC by the VM's clock. */
   createdAt: z.iso.datetime(),
-  /** What it was told to publish, each as {@link portText} has it, sorted. */
-  ports: z.array(z.string()),
 });
 export type DeployedContainer = z.infer<typeof deployedContainerSchema>;
 

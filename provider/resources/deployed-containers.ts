@@ -1,6 +1,5 @@
 /** The invoke `homelab:prod:lookupContainers`: what the containers of this project on the Docker VM are made from. */
-import { z } from "zod";
-import { type DeployedContainer, type LookupContainersArgs, portText } from "../contract/production";
+import type { DeployedContainer, LookupContainersArgs } from "../contract/production";
 import type { ProviderContext } from "../definition";
 import { connectToKnownHost } from "../ssh";
 import { shorten } from "../text";
@@ -10,15 +9,11 @@ const SCRIPT = [
   "containers=$(docker ps --all --quiet --no-trunc --filter label=homelab.service) &&",
   `{ [ -z "$containers" ] || docker inspect --type container --format ` +
     `'{{index .Config.Labels "homelab.service"}}\t{{.Id}}\t{{index .Config.Labels "homelab.image"}}\t` +
-    `{{index .Config.Labels "homelab.configuration"}}\t{{.Created}}\t{{json .HostConfig.PortBindings}}' $containers; }`,
+    `{{index .Config.Labels "homelab.configuration"}}\t{{.Created}}' $containers; }`,
 ].join(" ");
 
 /** What docker says of one that went after it was listed; it prints the others all the same. */
 const GONE = /^error\b.*\bno such (container|object)\b/i;
-
-const bindingsSchema = z
-  .record(z.string(), z.array(z.object({ HostIp: z.string(), HostPort: z.string() })).nullable())
-  .nullable();
 
 /** @throws Error with what SSH or Docker said */
 export async function lookupContainers(
@@ -40,22 +35,9 @@ export async function lookupContainers(
 /** Containers whose labels are incomplete were made by an older version and tell nothing. */
 function parseContainers(text: string): DeployedContainer[] {
   return text.split("\n").flatMap((line) => {
-    const [service = "", containerId = "", image = "", configuration = "", created = "", bindings = ""] =
-      line.split("\t");
+    const [service = "", containerId = "", image = "", configuration = "", created = ""] = line.split("\t");
     const createdAt = new Date(created);
     if ([service, containerId, image, configuration].includes("") || Number.isNaN(createdAt.getTime())) return [];
-    const ports = parseBindings(bindings);
-    return [{ service, containerId, image, configuration, createdAt: createdAt.toISOString(), ports }];
+    return [{ service, containerId, image, configuration, createdAt: createdAt.toISOString() }];
   });
-}
-
-/** Of `80/tcp`, a container's port, to where it is published. */
-function parseBindings(json: string): string[] {
-  const bindings = Object.entries(bindingsSchema.parse(JSON.parse(json)) ?? {});
-  return bindings
-    .flatMap(([port, published]) => {
-      const [containerPort = "", protocol = ""] = port.split("/");
-      return (published ?? []).map(({ HostIp, HostPort }) => portText(HostIp, HostPort, containerPort, protocol));
-    })
-    .sort();
 }

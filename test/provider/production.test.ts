@@ -116,11 +116,8 @@ describe("the containers on the Docker VM", () => {
   beforeEach(async () => writeFile(join(folder, "known_hosts"), `[127.0.0.1]:${server.port} ${server.hostKey}\n`));
 
   test("are told by their own labels and by when Docker made them; those without labels are left out", async () => {
-    const bindings =
-      '{"80/tcp":[{"HostIp":"::","HostPort":"8080"},{"HostIp":"0.0.0.0","HostPort":"8080"}],"53/udp":null}';
     const stdout =
-      `web\tc1\tnginx:1@sha256:a\tsha256:b\t2026-11-20T03:00:00.123456789Z\t${bindings}\n` +
-      "old\tc2\t\t\t2026-11-20T03:00:00Z\t{}\n";
+      "web\tc1\tnginx:1@sha256:a\tsha256:b\t2026-11-20T03:00:00.123456789Z\nold\tc2\t\t\t2026-11-20T03:00:00Z\n";
     shell = () => ({ exitCode: 0, stdout });
     expect(await lookup()).toEqual({
       outputs: {
@@ -128,7 +125,6 @@ describe("the containers on the Docker VM", () => {
           {
             ...{ service: "web", containerId: "c1", image: "nginx:1@sha256:a", configuration: "sha256:b" },
             createdAt: "2026-11-20T03:00:00.123Z",
-            ports: ["0.0.0.0:8080->80/tcp", ":::8080->80/tcp"],
           },
         ],
       },
@@ -137,9 +133,9 @@ describe("the containers on the Docker VM", () => {
   });
 
   test("one that is removed between the list and the look is left out, which is no error", async () => {
-    const stdout = "web\tc1\tnginx:1\tsha256:b\t2026-11-20T03:00:00Z\tnull\n";
+    const stdout = "web\tc1\tnginx:1\tsha256:b\t2026-11-20T03:00:00Z\n";
     shell = () => ({ exitCode: 1, stdout, stderr: "Error: No such container: c0\nError: No such container: c2\n" });
-    expect(await lookup()).toMatchObject({ outputs: { containers: [{ service: "web", ports: [] }] } });
+    expect(await lookup()).toMatchObject({ outputs: { containers: [{ service: "web" }] } });
   });
 
   test("a Docker that does not answer says so", async () => {
