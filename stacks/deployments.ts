@@ -55,19 +55,21 @@ export function readDeployments(file: string): Deployments | undefined {
   }
 }
 
-/** What the file says after a look at the containers. Pure; of services that have no container nothing is kept. */
+/**
+ * What the file says after a look at the containers. Pure. A service that has no container just now, because it is being
+ * replaced, keeps what is known: the new container is not its first one.
+ */
 export function nextDeployments(
   known: Deployments | undefined,
   containers: readonly DeployedContainer[],
   names: readonly string[],
 ): Deployments {
-  const found = containers
-    .filter(({ service }) => names.includes(service))
-    .sort((a, b) => (a.service < b.service ? -1 : 1));
+  const found = new Map(containers.map(({ service, ...container }) => [service, container]));
   return Object.fromEntries(
-    found.map(({ service, image, configuration, containerId, createdAt }) => {
-      const firstCreatedAt = known?.[service]?.firstCreatedAt ?? createdAt;
-      return [service, { image, configuration, containerId, createdAt, firstCreatedAt }];
+    [...names].sort().flatMap((service) => {
+      const [before, container] = [known?.[service], found.get(service)];
+      if (container === undefined) return before === undefined ? [] : [[service, before]];
+      return [[service, { ...container, firstCreatedAt: before?.firstCreatedAt ?? container.createdAt }]];
     }),
   );
 }
