@@ -276,11 +276,13 @@ async function renameProblems(
 ): Promise<string[]> {
   if (mark.vmUuid !== smbiosUuid(config)) return [];
   const [there, kept] = await Promise.all([vmId, asideVmId].map((id) => volumesOf(client, { node, vmId: id })));
-  if (there === undefined || kept === undefined || there.doubts.length > 0) return [];
+  if (there === undefined || kept === undefined || there.doubts.length + kept.doubts.length > 0) return [];
   const [renamed, ...more] = kept.volumes.filter((volume) => disks.every((known) => known.volume !== volume));
   const [gone, ...others] = disksOf(config).filter(({ volume }) => !there.volumes.includes(volume));
   if (renamed === undefined || gone === undefined || more.length > 0 || others.length > 0) return [];
   const { disk, volume } = gone;
+  // A rename stays on its storage: what is elsewhere is another disk.
+  if (!isVolumeId(volume) || parseVolumeId(volume).storage !== parseVolumeId(renamed).storage) return [];
   const from = `/etc/pve/qemu-server/${vmId}.conf`;
   return [
     `its disk ${disk} (${volume}) is not there, and ${renamed}, which VM ${asideVmId} does not name, is: Proxmox was stopped when it had ` +

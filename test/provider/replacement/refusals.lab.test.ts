@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { appendEvent } from "../../../provider/journal";
+import { PRIVILEGES } from "../../../pve/access/privileges";
 import { ASIDE_VM, BrokenVm, KEPT_DISKS } from "../support/broken-vm";
 
 jest.setTimeout(120_000);
@@ -214,6 +215,44 @@ describe("refused before anything is changed, with what was found and what to do
     expect(await broken.config(ASIDE_VM)).toMatchObject({ scsi0: moved.trim().replace("scsi0: ", "") });
     expect((await broken.restore(broken.consent())).evidence.aside).toMatchObject({ left: [], replaced: true });
     expect(await broken.disks()).toMatchObject(KEPT_DISKS);
+  });
+
+  describe("a disk that is not there, beside one that nothing shows to be it: no command is told that would name it", () => {
+    /** What a restore says, wherever it stops. */
+    const told = async (): Promise<string> => {
+      const ended = await broken.restore(broken.consent()).catch((caught: unknown) => String(caught));
+      return typeof ended === "string" ? ended : String(ended.vm["reason"]);
+    };
+    /** VM 200 names a disk that is not there; VM 8200 does not name the volume that it was given. */
+    const lose = async (volume: string): Promise<void> => {
+      await broken.restoreUntil({ at: 2, isSent: true });
+      await broken.clearDead();
+      edit(ASIDE_VM, (text) => text.replace(/^scsi0: .*\n/m, ""));
+      edit(200, (text) => `${text}scsi0: ${volume},size=1M\n`);
+    };
+
+    test("the same storage and everything seen: it is told", async () => {
+      await lose("local-lvm:vm-200-disk-0");
+      expect(await told()).toContain("sed -n");
+    });
+
+    test("another storage, which a rename never changes", async () => {
+      await lose("local:200/vm-200-disk-7.raw");
+      const error = await told();
+      expect(error).toContain("volume 'local:200/vm-200-disk-7.raw' does not exist");
+      expect(error).not.toContain("sed -n");
+    });
+
+    test("disks of the VM that keeps them may be there unseen", async () => {
+      await lose("local-lvm:vm-200-disk-0");
+      const all = Object.fromEntries(PRIVILEGES.map((privilege) => [privilege, 1]));
+      const paths = ["/", "/pool/homelab-prod", "/storage", "/storage/local", "/storage/local-lvm", "/vms", "/vms/200"];
+      const seen = { ...Object.fromEntries(paths.map((path) => [path, all])), "/vms/8200": { "VM.Audit": 1 } };
+      broken.answers.set("/access/permissions", seen);
+      const error = await told();
+      expect(error).toContain("the token lacks VM.Config.Disk on /vms/8200. Nothing was changed.");
+      expect(error).not.toContain("sed -n");
+    });
   });
 
   test("disks that are in both VMs, or came since", async () => {
