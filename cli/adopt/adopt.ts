@@ -47,7 +47,7 @@ export function pulumiIn(projectDir: string, signal: AbortSignal): Pulumi {
       cwd: projectDir,
       ...options,
     }).catch((error: unknown) => {
-      throw error instanceof CliError && error.cause !== undefined ? notStarted(error.cause) : error;
+      throw error instanceof CliError && error.cause !== undefined ? notStarted(error.cause, projectDir) : error;
     });
     if (!isCleanUp) signal.throwIfAborted();
     return result;

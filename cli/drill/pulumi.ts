@@ -47,7 +47,7 @@ export function pulumiIn(projectDir: string, env: NodeJS.ProcessEnv = process.en
       const cancel = (): void => void child.kill("SIGINT");
       signal?.addEventListener("abort", cancel, { once: true });
       if (signal?.aborted === true) cancel();
-      child.once("error", (error) => reject(notStarted(error)));
+      child.once("error", (error) => reject(notStarted(error, projectDir)));
       child.once("close", (code) => {
         signal?.removeEventListener("abort", cancel);
         resolve({ code, output: lines.join("\n") });

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { pulumiIn as pulumiOfAdopt } from "../../cli/adopt/adopt";
 import { problemIn, pulumiIn } from "../../cli/drill/pulumi";
 import { errorsIn, violationsIn } from "../../cli/pulumi-errors";
@@ -36,17 +37,27 @@ test("an output without policies has no violations", () => {
   expect(violationsIn(OUTPUT.replace("Policies:", "Other:"))).toEqual([]);
 });
 
-test.each<[string, () => Promise<unknown>]>([
-  ["drill, restore, sweep", () => pulumiIn(__dirname)(["version"])],
-  ["adopt", () => pulumiOfAdopt(__dirname, new AbortController().signal)(["version"])],
-])("no pulumi on the PATH is said with what to do: %s", async (_, start) => {
+const WAYS: [string, (folder: string) => Promise<unknown>][] = [
+  ["drill, restore, sweep", (folder) => pulumiIn(folder)(["version"])],
+  ["adopt", (folder) => pulumiOfAdopt(folder, new AbortController().signal)(["version"])],
+];
+
+test.each(WAYS)("no pulumi on the PATH is said with what to do: %s", async (_, start) => {
   const path = process.env["PATH"];
   process.env["PATH"] = __dirname;
   try {
-    await expect(start()).rejects.toThrow(
+    await expect(start(__dirname)).rejects.toThrow(
       "Unable to run pulumi: there is no pulumi on the PATH. Install the Pulumi CLI, or use the lab's shell (npm run homelab -- lab shell).",
     );
   } finally {
     process.env["PATH"] = path;
   }
+});
+
+test.each(WAYS)("a project folder that is not there is not taken for a missing pulumi: %s", async (_, start) => {
+  const missing = join(__dirname, "no-such-folder");
+  await expect(start(missing)).rejects.toThrow(
+    `Unable to run pulumi in ${missing}: there is no such folder. Put the project back, or go to where it is now.`,
+  );
+  await expect(start(__filename)).rejects.toThrow(`Unable to run pulumi in ${__filename}: there is no such folder.`);
 });
