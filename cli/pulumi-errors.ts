@@ -1,10 +1,10 @@
 /** What Pulumi says when it fails: its errors, and what those mean that come before this project's program runs. */
-import { statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { causeOf, CliError, hasCode } from "./errors";
 
 /** Why `pulumi` could not be started at all, from the error of `spawn`, which is the same for a missing folder and a missing program. */
 export function notStarted(error: unknown, projectDir: string): CliError {
-  if (statSync(projectDir, { throwIfNoEntry: false })?.isDirectory() !== true) {
+  if (!existsSync(projectDir)) {
     const text = `Unable to run pulumi in ${projectDir}: there is no such folder. Put the project back, or go to where it is now.`;
     return new CliError(text, { cause: error });
   }
