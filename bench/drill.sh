@@ -378,12 +378,14 @@ until api POST "/nodes/$NODE/qemu/$VMID/agent/ping" >/dev/null 2>&1; do pause "t
 until guest cat /proc/sys/kernel/random/boot_id; do pause "the boot id"; done
 boot_id=${out%"$newline"}
 end_phase agent
+call GET "/nodes/$NODE/qemu/$VMID/agent/get-time"
+call GET "/nodes/$NODE/time"
 
 # Nothing answers from inside, neither a connection nor by its MAC address. In the guest's shell.
 # shellcheck disable=SC2016,SC2086
 until guest bash -c 'limit=$((SECONDS + 20))
   for target; do until ip route get "${target%/*}" >/dev/null 2>&1 || [ $SECONDS -ge $limit ]; do sleep 0.3; done; done
-  until [ -z "$(ip -o -6 address show tentative)" ] || [ $SECONDS -ge $limit ]; do sleep 0.3; done
+  until { [ -n "$(ip -o -6 address show up scope link)" ] && [ -z "$(ip -o -6 address show tentative)" ]; } || [ $SECONDS -ge $limit ]; do sleep 0.3; done
   for target; do
     { text=$(timeout 3 bash -c "exec 3<>/dev/tcp/$target" 2>&1) && echo "answer of $target"
       case $text in *refused*) echo "answer of $target" ;; esac; } &
