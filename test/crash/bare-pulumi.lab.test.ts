@@ -26,9 +26,9 @@ const pulumi = (stack: Stack, command: string, target?: KillPoint): Promise<Ende
   return lab.run(stack, ["pulumi", command, "-s", stack, ...options], target);
 };
 
-/** Killed while Proxmox restores: the task goes on, and half of a VM is there. */
+/** Killed while Proxmox restores over the empty VM that it has made first: the task goes on, and half of a VM is there. */
 async function killUpOf(stack: Stack): Promise<void> {
-  const moment = { what: "GET /nodes/pve/tasks/{upid}/status", nth: 1, when: "before", delayMs: 0 } as const;
+  const moment = { what: "POST /nodes/pve/qemu", nth: 2, when: "after", delayMs: 0 } as const;
   const killed = await pulumi(stack, "up", { phase: `${stack} up`, ...moment });
   expect([killed.wasKilled, killed.code]).toEqual([true, null]);
   expect(lab.lab.guests.read(stack === "drill" ? DRILL_VM : PROD_VM).current).toMatchObject({ lock: "create" });
