@@ -108,7 +108,7 @@ export async function connectToKnownHost(target: SshTarget, signal: AbortSignal)
   if (keys.length === 0) {
     throw new Error(
       `Unable to connect to ${target.user}@${target.address} by SSH: ${target.knownHostsFile} has no host key of it. ` +
-        "Bring prod up, which writes it.",
+        "Bring prod up, which writes it, or add what ssh-keyscan says, compared with the VM's own.",
     );
   }
   return connect(target, (key) => keys.includes(key), signal);
