@@ -44,7 +44,10 @@ test("restore-stalls: the wait ends in its configured limit with the end of the 
   expect(evidence?.reasons.join("\n")).toMatch(
     /phase restore failed: The Proxmox task UPID:\S+ had not ended after 6 s\.\nEnd of its log:/,
   );
-  expect(await lab.remains()).toHaveLength(3); // VM, disk, running task
+  const remains = await lab.remains();
+  // Whether the task has made its disk within the limit depends on how busy this computer is.
+  expect(remains[0]).toBe(`VM ${DRILL_VM}`);
+  expect(remains.at(-1)).toMatch(/^UPID:.*:qmrestore:/);
   await lab.expectCleanEnd();
 });
 
